@@ -1,0 +1,56 @@
+# make help   what there is
+# Everything runs in .venv, which the targets make themselves; Python >= 3.11 is all that is needed.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help test lint types unit kafka examples wheel demo bench soak clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/	/'
+
+test: lint types unit kafka wheel ## everything: lint, types, unit, real Kafka, examples, the wheel
+
+lint: .venv/dev ## format, lint, and which package may import which
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+
+types: .venv/dev ## mypy --strict and pyright
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+unit: .venv/dev ## what needs no broker
+	$(BIN)/pytest -m "not kafka"
+
+kafka: .venv/dev ## what needs a real Apache Kafka, which the tests start themselves
+	$(BIN)/pytest -m kafka
+
+wheel: .venv/dev ## build the wheel, install it into an empty environment, make a call with it
+	$(BIN)/python tests/wheel/check.py
+
+demo: .venv/demo ## a broker, two servers and a client: typed results, errors, deadlines, a crash
+	@$(BIN)/python examples/demo/run.py
+
+bench: .venv/dev ## calls per second and latency beside the raw driver, as ratios
+	$(BIN)/python -m benchmarks $(ARGS)
+
+soak: .venv/dev ## 20 000 calls while servers are killed, stopped and clients restarted
+	$(BIN)/python -m benchmarks.soak $(ARGS)
+
+clean: ## remove what the targets made
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.venv/pip:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	@touch $@
+
+.venv/demo: .venv/pip pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable ".[broker]"
+	@touch $@
+
+.venv/dev: .venv/demo pyproject.toml
+	$(BIN)/python -m pip install --quiet --group dev
+	@touch $@

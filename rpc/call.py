@@ -1,0 +1,230 @@
+"""One call of a client, from its registration to its end: what `.future()` returns.
+
+Ended by whoever takes it out of the channel's table of pending calls, hence once. The reply is
+decoded by the thread that asks for it, not by the one that reads all replies.
+"""
+
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from contracts import Cancelled, Certainty, DeadlineExceeded, RpcError
+from rpc.calls import CallState
+from rpc.completion import Completion
+from rpc.envelope import Reply
+from rpc.interceptor import Chain, Outcome
+from transports.base import Headers, Receipt
+
+if TYPE_CHECKING:
+    from rpc.channel import Channel
+    from rpc.route import Route
+
+__all__ = ["Call"]
+
+R = TypeVar("R")
+
+
+class Call(Generic[R]):
+    """A call in flight. Thread-safe; awaitable from any event loop, any number of times."""
+
+    __slots__ = (
+        "_channel",
+        "_end",
+        "_outcome",
+        "_sent",
+        "attempt",
+        "body",
+        "call_id",
+        "chain",
+        "deadline",
+        "key",
+        "last_error",
+        "metadata",
+        "receipt",
+        "route",
+        "state",
+        "timeout",
+        "unresolved",
+    )
+
+    def __init__(
+        self,
+        channel: "Channel",
+        route: "Route",
+        call_id: bytes,
+        timeout: float,
+        deadline: float,
+        *,
+        body: bytes = b"",
+        key: bytes | None = None,
+        metadata: Headers = (),
+    ) -> None:
+        self._channel = channel
+        self.route = route
+        self.call_id = call_id
+        """16 random bytes, the same for every attempt."""
+        self.timeout = timeout
+        self.deadline = deadline
+        self.body = body
+        self.key = key
+        self.metadata = metadata
+        self.attempt = 0
+        """How often it was sent."""
+        self.unresolved = 0
+        """How many of its attempts may have run: sent, and not proven not executed."""
+        self.state = CallState.PENDING
+        self.receipt: Receipt | None = None
+        """Where the request stands, once the broker acknowledged it."""
+        self.last_error: RpcError | None = None
+        """Why the last attempt failed, where another is to follow."""
+        self.chain: Chain | None = None
+        """The interceptors that have been entered and are to be left at the end."""
+        self._end: Completion[Reply | Outcome] = Completion()
+        self._outcome: Outcome | None = None
+        self._sent: Completion[Receipt | RpcError] | None = None
+
+    # -- for the caller ------------------------------------------------------------------------
+
+    def done(self) -> bool:
+        """Tell whether the call has ended."""
+        return self._end.done()
+
+    def result(self, timeout: float | None = None) -> R:
+        """Return the result, waiting for it; a failed call raises its `RpcError`.
+
+        The call ends by its deadline in any case. With `timeout` seconds passed before, raises
+        `TimeoutError` and the call goes on.
+        """
+        self._wait(timeout)
+        return self._settled().unwrap()  # type: ignore[return-value]  # decoded as the contract says
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Return how the call failed, None if it did not; waits as `result` does."""
+        self._wait(timeout)
+        return self._settled().error
+
+    def cancel(self) -> bool:
+        """End the call with `Cancelled` and tell the server; False if it had ended already."""
+        return self._channel.cancel(self)
+
+    @property
+    def sent(self) -> "Sent":
+        """Where the request stands on the broker, as a future of its own."""
+        return Sent(self)
+
+    def add_done_callback(self, callback: "Callable[[Call[R]], object]") -> None:
+        """Run `callback(call)` at the end, or now; on the channel's reader thread: be short."""
+        self._end.when_done(lambda: callback(self))
+
+    def __await__(self) -> Generator[Any, None, R]:
+        yield from self._end.__await__()
+        return self._settled().unwrap()  # type: ignore[return-value]  # decoded as the contract says
+
+    def __repr__(self) -> str:
+        return f"<Call {self.route.full_name} {self.call_id.hex()} {self.state.value}>"
+
+    # -- for the channel -----------------------------------------------------------------------
+
+    def finish(self, state: CallState, end: Reply | Outcome | RpcError) -> None:
+        """End the call. Only by whoever took it out of the table of pending calls."""
+        self.state = state
+        if isinstance(end, RpcError):
+            if self._sent is not None and not self._sent.done():
+                self._sent.set(end)
+            end = Outcome(error=end)
+        if self.chain is not None:  # interceptors see the outcome now, not when it is asked for
+            end = self.chain.leave(self._read(end))
+        self._end.set(end)
+
+    def sent_to(self, receipt: Receipt) -> None:
+        """Note that the broker has the request."""
+        self.receipt = receipt
+        if self._sent is not None and not self._sent.done():
+            self._sent.set(receipt)
+
+    def watch_sent(self) -> Completion[Receipt | RpcError]:
+        """Return the completion behind `sent`, made when first asked for."""
+        if self._sent is None:
+            self._sent = Completion()
+            if self.receipt is not None:
+                self._sent.set(self.receipt)
+            elif self.done() and (error := self._settled().error) is not None:
+                self._sent.set(error if isinstance(error, RpcError) else _not_sent(error))
+        return self._sent
+
+    @property
+    def certainty(self) -> Certainty:
+        """What is known of the execution while there is no reply."""
+        return Certainty.UNKNOWN if self.unresolved else Certainty.NOT_EXECUTED
+
+    def expired(self) -> DeadlineExceeded:
+        """Return the error of a call whose deadline has passed: how far it came, and where."""
+        if self.receipt is not None:
+            where = (
+                f"the request is acknowledged at {self.receipt.topic}"
+                f"[{self.receipt.partition}]@{self.receipt.offset}"
+            )
+        elif self.last_error is not None:
+            where = f"attempt {self.attempt} failed before: {self.last_error}"
+        else:
+            where = "the broker has not acknowledged the request"
+        return DeadlineExceeded(
+            message=f"{self.route.full_name}: no reply within {self.timeout:g} s; {where}",
+            certainty=self.certainty,
+        )
+
+    def cancelled(self) -> Cancelled:
+        """Return the error of a call that its caller gave up."""
+        return Cancelled(
+            message=f"{self.route.full_name}: cancelled by the caller",
+            certainty=self.certainty,
+        )
+
+    def _wait(self, timeout: float | None) -> None:
+        if not self._end.done() and not self._end.wait(timeout):
+            raise TimeoutError(
+                f"{self.route.full_name}: not done after {timeout:g} s of waiting; the call goes on"
+            )
+
+    def _settled(self) -> Outcome:
+        if self._outcome is None:  # two threads may decode at once: to the same outcome
+            self._outcome = self._read(self._end.get())
+        return self._outcome
+
+    def _read(self, end: Reply | Outcome) -> Outcome:
+        return end if isinstance(end, Outcome) else self.route.read(end)
+
+
+def _not_sent(error: BaseException) -> RpcError:
+    return Cancelled(message=f"not sent: {error}", certainty=Certainty.NOT_EXECUTED)
+
+
+class Sent:
+    """The acknowledgement of a request: resolves to its `Receipt`, or fails as the send did."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Call[Any]) -> None:
+        self._call = call
+
+    def done(self) -> bool:
+        """Tell whether the broker answered, or the call ended without it."""
+        return self._call.receipt is not None or self._call.watch_sent().done()
+
+    def result(self, timeout: float | None = None) -> Receipt:
+        """Return topic, partition and offset; raises the call's error if it was never sent.
+
+        Raises `TimeoutError` after `timeout` seconds.
+        """
+        completion = self._call.watch_sent()
+        if not completion.wait(timeout):
+            raise TimeoutError(f"{self._call.route.full_name}: not acknowledged in {timeout:g} s")
+        return _receipt(completion.get())
+
+    def __await__(self) -> Generator[Any, None, Receipt]:
+        return _receipt((yield from self._call.watch_sent().__await__()))
+
+
+def _receipt(value: Receipt | RpcError) -> Receipt:
+    if isinstance(value, RpcError):
+        raise value
+    return value

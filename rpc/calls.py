@@ -1,0 +1,92 @@
+"""The table of calls that wait for a reply: registered before the send, ended exactly once.
+
+    PENDING ──reply──> COMPLETED        whatever comes after the end is LATE: a counter
+       ├──send failed──> FAILED
+       ├──deadline─────> EXPIRED
+       ├──caller───────> CANCELLED
+       └──channel──────> CLOSED
+
+Pure: no clock, lock or thread. The channel holds one lock around each method, and resolves what
+they return after letting it go.
+"""
+
+import enum
+from typing import Generic, TypeVar
+
+from contracts import Certainty, Overloaded
+from rpc.deadline import Deadlines
+
+__all__ = ["CallState", "PendingCalls"]
+
+C = TypeVar("C")
+
+
+class CallState(enum.Enum):
+    """How a call stands, or how it ended."""
+
+    PENDING = "pending"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    CLOSED = "closed"
+
+
+class PendingCalls(Generic[C]):
+    """Calls by id, each with its deadline. `limit` bounds them; beyond it `register` refuses."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.late = 0
+        """Replies that came after their call had ended, or twice."""
+        self.foreign = 0
+        """Replies for another instance, another method, or that are no replies at all."""
+        self._calls: dict[bytes, C] = {}
+        self._deadlines: Deadlines[bytes] = Deadlines()
+        self.closed = False
+        """Whether the channel is closed: nothing is registered any more."""
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def register(self, call_id: bytes, call: C, deadline: float) -> None:
+        """Add a pending call.
+
+        Raises `Overloaded` when the table is full, `ValueError` for an id that is pending already.
+        """
+        if call_id in self._calls:
+            raise ValueError(f"call {call_id.hex()} is pending already")
+        if len(self._calls) >= self.limit:
+            raise Overloaded(
+                message=f"{self.limit} calls of this channel are pending already (max_pending); "
+                "wait for some, or raise the bound",
+                certainty=Certainty.NOT_EXECUTED,
+            )
+        self._calls[call_id] = call
+        self._deadlines.add(call_id, deadline)
+
+    def get(self, call_id: bytes) -> C | None:
+        """Return the pending call of this id, leaving it there."""
+        return self._calls.get(call_id)
+
+    def take(self, call_id: bytes) -> C | None:
+        """End the call of this id: return it to whoever asked first, None to the others."""
+        call = self._calls.pop(call_id, None)
+        if call is not None:
+            self._deadlines.remove(call_id)
+        return call
+
+    def next_deadline(self) -> float | None:
+        """Return when `expire` will next have something to do."""
+        return self._deadlines.next_deadline()
+
+    def expire(self, now: float) -> list[C]:
+        """End and return every call whose deadline is at or before `now`."""
+        return [self._calls.pop(call_id) for call_id in self._deadlines.expire(now)]
+
+    def drain(self) -> list[C]:
+        """End and return every call that is left."""
+        calls = list(self._calls.values())
+        self._calls.clear()
+        self._deadlines = Deadlines()
+        return calls

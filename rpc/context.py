@@ -1,0 +1,90 @@
+"""The call that is being handled: its deadline, metadata, caller, and whether to give up."""
+
+import contextvars
+from collections.abc import Mapping
+from functools import cached_property
+
+from rpc.clock import Clock
+from rpc.envelope import Request, is_control
+
+__all__ = ["CallContext", "current_call", "handling", "inherited_timeout", "stop_handling"]
+
+
+class CallContext:
+    """What a handler may know of its call. Readable from any thread."""
+
+    def __init__(
+        self, service: str, method: str, request: Request, deadline: float, clock: Clock
+    ) -> None:
+        self.service = service
+        """The service's full name on the wire, as `users.v2`."""
+        self.method = method
+        """The method's name on the wire, as `get`."""
+        self.call_id = request.call_id
+        self.caller = request.client
+        """The instance id of the calling channel, as it says; nothing proves it. None: unknown."""
+        self.attempt = request.attempt
+        """1, or more where the caller tried before with the same call id."""
+        self.key = request.key
+        self.deadline = deadline
+        """When the caller stops waiting, on the server's monotonic clock, in seconds."""
+        self.headers: Mapping[str, bytes] = request.headers
+        """Every header as it came, the protocol's own too."""
+        self._clock = clock
+        self._cancelled = False
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until the deadline; negative once it has passed."""
+        return self.deadline - self._clock()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody waits any more: the caller gave up, or the deadline has passed."""
+        return self._cancelled or self.remaining <= 0
+
+    @cached_property
+    def metadata(self) -> Mapping[str, str]:
+        """The caller's own headers as text; bytes that are not UTF-8 show as U+FFFD."""
+        return {
+            name: value.decode("utf-8", "replace")
+            for name, value in self.headers.items()
+            if not is_control(name)
+        }
+
+    def cancel(self) -> None:
+        """Note that the caller gave up."""
+        self._cancelled = True
+
+
+_current: contextvars.ContextVar[CallContext | None] = contextvars.ContextVar(
+    "rpc_current_call", default=None
+)
+
+
+def current_call() -> CallContext:
+    """Return the call that this thread or task is handling.
+
+    Raises `LookupError` outside of a handler. A thread that a handler starts itself does not
+    inherit it; run it in `contextvars.copy_context()`.
+    """
+    context = _current.get()
+    if context is None:
+        raise LookupError("no call is being handled here: current_call() is for handlers")
+    return context
+
+
+def inherited_timeout() -> float | None:
+    """Return the seconds that the call being handled has left, None outside of a handler."""
+    context = _current.get()
+    return None if context is None else context.remaining
+
+
+def handling(context: CallContext) -> contextvars.Token[CallContext | None]:
+    """Make `context` current for this thread or task, until `stop_handling`."""
+    return _current.set(context)
+
+
+def stop_handling(token: contextvars.Token[CallContext | None]) -> None:
+    """Undo `handling`."""
+    _current.reset(token)

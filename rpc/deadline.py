@@ -1,0 +1,78 @@
+"""When calls end: which timeout holds, and which of many deadlines is next.
+
+Pure: every moment is an argument, nothing here reads a clock.
+"""
+
+import heapq
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+__all__ = ["DEFAULT_TIMEOUT", "Deadlines", "effective_timeout", "remaining"]
+
+DEFAULT_TIMEOUT = 5.0
+"""Seconds for a call whose method, channel and caller name no timeout (Spring's template: 5 s)."""
+
+K = TypeVar("K", bound=Hashable)
+
+
+def effective_timeout(chosen: float, inherited: float | None) -> float:
+    """Return the seconds a call gets: what was chosen for it, or less if its caller has less."""
+    return chosen if inherited is None else min(chosen, inherited)
+
+
+def remaining(timeout: float, age: float) -> float:
+    """Return the seconds left of `timeout` for a request that is `age` seconds old.
+
+    An age below zero is the skew of two clocks, not time gained.
+    """
+    return timeout - max(0.0, age)
+
+
+class Deadlines(Generic[K]):
+    """The next of many deadlines, in O(log n); after the class of this name in trio.
+
+    Removing is lazy: a removed key stays in the heap until it surfaces or outnumbers the living.
+    """
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, K]] = []
+        self._live: dict[K, tuple[float, int]] = {}
+        self._order = 0  # ties are broken by age, so keys need not be comparable
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def add(self, key: K, deadline: float) -> None:
+        """Watch `key`; a second `add` moves its deadline."""
+        self._order += 1
+        self._live[key] = (deadline, self._order)
+        heapq.heappush(self._heap, (deadline, self._order, key))
+        if len(self._heap) > 64 and len(self._heap) > 2 * len(self._live):
+            self._prune()
+
+    def remove(self, key: K) -> None:
+        """Watch `key` no more; an unknown key is nothing."""
+        self._live.pop(key, None)
+
+    def next_deadline(self) -> float | None:
+        """Return the earliest deadline, or None when nothing is watched."""
+        heap = self._heap
+        while heap:
+            deadline, order, key = heap[0]
+            if self._live.get(key) == (deadline, order):
+                return deadline
+            heapq.heappop(heap)
+        return None
+
+    def expire(self, now: float) -> list[K]:
+        """Remove and return every key whose deadline is at or before `now`, earliest first."""
+        expired: list[K] = []
+        while (deadline := self.next_deadline()) is not None and deadline <= now:
+            key = heapq.heappop(self._heap)[2]
+            del self._live[key]
+            expired.append(key)
+        return expired
+
+    def _prune(self) -> None:
+        self._heap = [(deadline, order, key) for key, (deadline, order) in self._live.items()]
+        heapq.heapify(self._heap)

@@ -1,0 +1,286 @@
+"""Calls and replies as messages: what stands in which header, byte by byte.
+
+The names and encodings are those of Spring's `ReplyingKafkaTemplate` (`kafka_correlationId`,
+`kafka_replyTopic`, `kafka_replyPartition`), plus `rpc-` headers of our own; `docs/wire.md` is the
+table, `tests/rpc/test_envelope.py` holds the golden bytes. Pure.
+"""
+
+import enum
+import math
+import struct
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from contracts import Code
+from transports.base import Address, Headers, Message
+
+__all__ = [
+    "CONTROL",
+    "Cancel",
+    "EnvelopeError",
+    "Kind",
+    "Reply",
+    "Request",
+    "cancel_message",
+    "decode_reply",
+    "decode_request",
+    "is_control",
+    "reply_message",
+    "request_headers",
+    "request_message",
+]
+
+VERSION = b"1"
+STATUS_OK = b"OK"
+
+H_CALL = "kafka_correlationId"
+H_REPLY_TOPIC = "kafka_replyTopic"
+H_REPLY_PARTITION = "kafka_replyPartition"
+H_CONTENT_TYPE = "content-type"
+H_VERSION = "rpc-version"
+H_KIND = "rpc-kind"
+H_METHOD = "rpc-method"
+H_CLIENT = "rpc-client"
+H_TIMEOUT = "rpc-timeout"
+H_ATTEMPT = "rpc-attempt"
+H_STATUS = "rpc-status"
+
+CONTROL = frozenset({H_CALL, H_REPLY_TOPIC, H_REPLY_PARTITION, H_CONTENT_TYPE})
+"""Header names that, beside every `rpc-` and `kafka_` one, are ours: never a caller's metadata."""
+
+_INT32 = struct.Struct(">i")
+_MAX_TIMEOUT_MS = 2**53  # beyond it a float no longer tells milliseconds apart
+_MAX_TEXT = 249  # the longest topic name Kafka takes; method and client names are no longer
+
+
+class Kind(enum.Enum):
+    """What a message is, in its `rpc-kind` header."""
+
+    REQUEST = b"request"
+    REPLY = b"reply"
+    CANCEL = b"cancel"
+
+
+class EnvelopeError(ValueError):
+    """A message that is no call or no reply: which header, and what is wrong with it."""
+
+    answerable: "Request | None" = None
+    """What of the request could be read, where that is enough to tell the caller."""
+
+
+class Request(NamedTuple):
+    """A call as it stands on the wire, or as it was read from there."""
+
+    call_id: bytes
+    method: str
+    client: str | None
+    timeout: float | None
+    """Seconds left when it was sent; None where the caller named none (a foreign client)."""
+    reply_to: Address
+    content_type: str | None
+    body: bytes
+    key: bytes | None
+    attempt: int
+    headers: Mapping[str, bytes]
+    """Every header, control ones too; of duplicates the last."""
+
+
+class Cancel(NamedTuple):
+    """The word of a client that it waits no longer for a call."""
+
+    call_id: bytes
+    client: str | None
+
+
+class Reply(NamedTuple):
+    """A reply as it was read from the wire."""
+
+    call_id: bytes
+    client: bytes | None
+    method: bytes | None
+    code: Code | None
+    """None for success."""
+    content_type: bytes | None
+    body: bytes
+
+
+def is_control(name: str) -> bool:
+    """Tell whether a header belongs to the protocol and so may not be a caller's metadata."""
+    return name in CONTROL or name.startswith(("rpc-", "kafka_"))
+
+
+def request_headers(method: str, client: str, reply_to: Address, content_type: str) -> Headers:
+    """Return the headers that are the same for every call of one method on one channel."""
+    headers = [(H_REPLY_TOPIC, reply_to.topic.encode())]
+    if reply_to.partition is not None:
+        headers.append((H_REPLY_PARTITION, _INT32.pack(reply_to.partition)))
+    return (
+        *headers,
+        (H_CONTENT_TYPE, content_type.encode()),
+        (H_VERSION, VERSION),
+        (H_KIND, Kind.REQUEST.value),
+        (H_METHOD, method.encode()),
+        (H_CLIENT, client.encode()),
+    )
+
+
+def request_message(
+    constant: Headers,
+    call_id: bytes,
+    timeout: float,
+    body: bytes,
+    *,
+    key: bytes | None = None,
+    attempt: int = 1,
+    metadata: Headers = (),
+) -> Message:
+    """Return the request whose unchanging headers are `constant`, with `timeout` seconds left.
+
+    The timeout is rounded up to a whole millisecond, so that what is left never reads as nothing.
+    """
+    own: Headers = ((H_CALL, call_id), (H_TIMEOUT, b"%d" % math.ceil(timeout * 1000)))
+    if attempt > 1:
+        own += ((H_ATTEMPT, b"%d" % attempt),)
+    return Message(body, metadata + constant + own, key)
+
+
+def cancel_message(call_id: bytes, method: str, client: str, key: bytes | None) -> Message:
+    """Return the record that tells the server to give up a call."""
+    headers: Headers = (
+        (H_VERSION, VERSION),
+        (H_KIND, Kind.CANCEL.value),
+        (H_METHOD, method.encode()),
+        (H_CLIENT, client.encode()),
+        (H_CALL, call_id),
+    )
+    return Message(b"", headers, key)
+
+
+def reply_message(request: Request, code: Code | None, content_type: str, body: bytes) -> Message:
+    """Return the reply to `request`: `code` None is success; the key is echoed."""
+    headers: Headers = (
+        (H_CALL, request.call_id),
+        (H_CONTENT_TYPE, content_type.encode()),
+        (H_VERSION, VERSION),
+        (H_KIND, Kind.REPLY.value),
+        (H_METHOD, request.method.encode()),
+        (H_STATUS, STATUS_OK if code is None else code.value.encode()),
+    )
+    if request.client is not None:
+        headers += ((H_CLIENT, request.client.encode()),)
+    return Message(body, headers, request.key)
+
+
+def decode_request(message: Message) -> Request | Cancel:
+    """Read what a client sent. Raises `EnvelopeError` naming the header that is wrong.
+
+    Where call id and reply address are sound, the error carries a request to answer. A message
+    that does not say its kind is a request, as those of Spring's template.
+    """
+    headers = dict(message.headers)
+    kind = headers.get(H_KIND, Kind.REQUEST.value)
+    call_id = _call_id(headers)
+    if kind == Kind.CANCEL.value:
+        return Cancel(call_id, _optional_text(H_CLIENT, headers))
+    if kind != Kind.REQUEST.value:
+        raise EnvelopeError(f"{H_KIND} is neither request nor cancel")
+    bare = Request(call_id, "", None, None, _reply_to(headers), None, b"", message.key, 1, headers)
+    try:
+        return _complete(bare, message.body)
+    except EnvelopeError as error:
+        error.answerable = bare
+        raise
+
+
+def _complete(bare: Request, body: bytes) -> Request:
+    headers = bare.headers
+    if headers.get(H_VERSION, VERSION) != VERSION:
+        raise EnvelopeError(f"{H_VERSION} is not {VERSION.decode()}: the caller is newer")
+    return Request(
+        bare.call_id,
+        _text(H_METHOD, headers.get(H_METHOD, b"")),
+        _optional_text(H_CLIENT, headers),
+        _timeout(headers.get(H_TIMEOUT)),
+        bare.reply_to,
+        _optional_text(H_CONTENT_TYPE, headers),
+        body,
+        bare.key,
+        _attempt(headers.get(H_ATTEMPT)),
+        headers,
+    )
+
+
+def decode_reply(message: Message) -> Reply:
+    """Read a reply from a message. Raises `EnvelopeError` where it can't be one."""
+    headers = dict(message.headers)
+    if headers.get(H_KIND, Kind.REPLY.value) != Kind.REPLY.value:
+        raise EnvelopeError(f"{H_KIND} is not reply")
+    return Reply(
+        call_id=_call_id(headers),
+        client=headers.get(H_CLIENT),
+        method=headers.get(H_METHOD),
+        code=_code(headers.get(H_STATUS, STATUS_OK)),
+        content_type=headers.get(H_CONTENT_TYPE),
+        body=message.body,
+    )
+
+
+def _call_id(headers: Mapping[str, bytes]) -> bytes:
+    call_id = headers.get(H_CALL, b"")
+    if not 0 < len(call_id) <= 64:  # ours are 16 bytes; Spring's text form 36, Nest's 21
+        raise EnvelopeError(f"{H_CALL} has {len(call_id)} bytes, not 1 to 64")
+    return call_id
+
+
+def _text(name: str, raw: bytes) -> str:
+    if len(raw) > _MAX_TEXT:
+        raise EnvelopeError(f"{name} has {len(raw)} bytes, more than {_MAX_TEXT}")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        raise EnvelopeError(f"{name} is not UTF-8") from None
+
+
+def _optional_text(name: str, headers: Mapping[str, bytes]) -> str | None:
+    raw = headers.get(name)
+    return None if raw is None else _text(name, raw)
+
+
+def _timeout(raw: bytes | None) -> float | None:
+    if raw is None:
+        return None
+    milliseconds = _digits(H_TIMEOUT, raw)
+    if milliseconds > _MAX_TIMEOUT_MS:
+        raise EnvelopeError(f"{H_TIMEOUT} is beyond {_MAX_TIMEOUT_MS}")
+    return milliseconds / 1000
+
+
+def _attempt(raw: bytes | None) -> int:
+    return 1 if raw is None else _digits(H_ATTEMPT, raw)
+
+
+def _digits(name: str, raw: bytes) -> int:
+    if not (raw.isdigit() and len(raw) <= 16):
+        raise EnvelopeError(f"{name} is not a whole number")
+    return int(raw)
+
+
+def _reply_to(headers: Mapping[str, bytes]) -> Address:
+    topic = headers.get(H_REPLY_TOPIC)
+    if not topic:
+        raise EnvelopeError(f"{H_REPLY_TOPIC} is missing: nobody waits for an answer")
+    raw = headers.get(H_REPLY_PARTITION)
+    if raw is None:
+        return Address(_text(H_REPLY_TOPIC, topic))
+    if len(raw) != _INT32.size or (partition := _INT32.unpack(raw)[0]) < 0:
+        raise EnvelopeError(f"{H_REPLY_PARTITION} is not a 4-byte big-endian partition number")
+    return Address(_text(H_REPLY_TOPIC, topic), partition)
+
+
+def _code(raw: bytes) -> Code | None:
+    if raw == STATUS_OK:
+        return None
+    try:
+        return Code(raw.decode("ascii", "replace"))
+    except ValueError:
+        return Code.UNKNOWN  # a newer server's code: still a failure

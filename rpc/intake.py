@@ -1,0 +1,235 @@
+"""What a server does with each message: read it, decide, run it, answer it, acknowledge it.
+
+In this order, so that a request is settled only after its reply is with the broker. One lock
+guards admission and the count of what is open; it is never held while something is sent or run.
+The receiving threads call `take`; replies are made on workers and on the event loop.
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+from contracts import (
+    Certainty,
+    Codec,
+    DeadlineExceeded,
+    Handler,
+    InvalidArgument,
+    Overloaded,
+    RpcError,
+    Unimplemented,
+)
+from rpc.admission import Admission, CallKey, Verdict
+from rpc.answers import error_reply, server_fault
+from rpc.clock import Clock
+from rpc.context import CallContext
+from rpc.deadline import DEFAULT_TIMEOUT, remaining
+from rpc.envelope import Cancel, EnvelopeError, Request, decode_request
+from rpc.job import Job
+from transports.base import Address, Delivery, Message, OnSent, Receipt
+from transports.errors import MessageTooLarge, TransportError
+from transports.log import get_logger
+
+__all__ = ["Intake"]
+
+_log = get_logger("rpc.server")
+
+Send = Callable[[Address, Message, OnSent], None]
+
+
+class Intake:
+    """The requests of one server, from delivery to acknowledgement."""
+
+    def __init__(
+        self,
+        handlers: Mapping[str, Handler],
+        codecs: Sequence[Codec],
+        *,
+        admission: Admission[Job],
+        reply_topics: tuple[str, ...],
+        start: Callable[[Job], None],
+        stop: Callable[[Job], None],
+        send: Send,
+        clock: Clock,
+    ) -> None:
+        self._handlers = handlers
+        self._codecs = {codec.content_type: codec for codec in codecs}
+        self._decoders = {
+            (name, codec.content_type): codec.decoder(handler.spec.arguments)
+            for name, handler in handlers.items()
+            for codec in codecs
+        }
+        self._default_codec = codecs[0]
+        self._admission = admission
+        self._reply_topics = reply_topics
+        self._start = start
+        self._stop = stop
+        self._send = send
+        self._clock = clock
+        self._settled = threading.Condition()
+        self._open = 0
+        self.rejected = 0
+        """Messages that could be neither run nor answered."""
+
+    # -- what comes in -------------------------------------------------------------------------
+
+    def take(self, delivery: Delivery) -> None:
+        """Deal with one message. Never raises for anything that stands in it."""
+        if delivery.problem is not None:
+            self._reject(delivery, delivery.problem)
+            return
+        try:
+            inbound = decode_request(delivery.message)
+        except EnvelopeError as error:
+            if error.answerable is None:
+                self._reject(delivery, str(error))
+            else:
+                wrong = InvalidArgument(message=str(error), certainty=Certainty.NOT_EXECUTED)
+                self._refuse(error.answerable, delivery, wrong)
+            return
+        if isinstance(inbound, Cancel):
+            self._cancel(inbound)
+            delivery.ack()
+        elif not self._may_answer(inbound):
+            self._reject(delivery, f"reply topic {inbound.reply_to.topic!r} is not allowed")
+        else:
+            self._take_request(inbound, delivery)
+
+    def _take_request(self, request: Request, delivery: Delivery) -> None:
+        job = self._job(request, delivery)
+        if isinstance(job, RpcError):
+            self._refuse(request, delivery, job)
+            return
+        with self._settled:
+            admitted = self._admission.admit(job.key, job, job.context.remaining)
+            if admitted.verdict is Verdict.RUN:
+                self._open += 1
+            elif admitted.running is not None:
+                admitted.running.deliveries.append(delivery)
+        if admitted.verdict is Verdict.RUN:
+            self._start(job)
+        elif admitted.reply is not None:
+            self._answer(request.reply_to, admitted.reply, delivery.ack)
+        elif admitted.verdict is Verdict.EXPIRED:
+            self._refuse(request, delivery, _expired(job, delivery.age))
+        elif admitted.verdict is Verdict.SHED:
+            self._refuse(request, delivery, self._overloaded(job))
+
+    def _job(self, request: Request, delivery: Delivery) -> Job | RpcError:
+        handler = self._handlers.get(request.method)
+        if handler is None:
+            return self._unknown(request.method)
+        content_type = request.content_type or self._default_codec.content_type
+        codec = self._codecs.get(content_type)
+        if codec is None:
+            return Unimplemented(
+                message=f"{request.method}: content-type {content_type!r} is not spoken here, but "
+                + ", ".join(self._codecs),
+                certainty=Certainty.NOT_EXECUTED,
+            )
+        timeout = DEFAULT_TIMEOUT if request.timeout is None else request.timeout
+        deadline = self._clock() + remaining(timeout, delivery.age)
+        spec = handler.spec
+        context = CallContext(spec.service, spec.name, request, deadline, self._clock)
+        decode = self._decoders[request.method, content_type]
+        return Job(request, delivery, handler=handler, codec=codec, decode=decode, context=context)
+
+    def _cancel(self, cancel: Cancel) -> None:
+        key: CallKey = (cancel.client, cancel.call_id)
+        with self._settled:
+            job = self._admission.running(key)
+        if job is not None:
+            job.context.cancel()
+            self._stop(job)
+
+    # -- what goes out -------------------------------------------------------------------------
+
+    def finish(self, job: Job, reply: Message) -> None:
+        """Send the reply to `job` and settle it once the broker has it."""
+        with self._settled:
+            self._admission.finish(job.key, reply, remember=not job.invites_retry)
+        self._send(job.request.reply_to, reply, lambda sent: self._replied(job, sent))
+
+    def _replied(self, job: Job, sent: Receipt | TransportError) -> None:
+        if isinstance(sent, MessageTooLarge) and not job.too_large:
+            job.too_large = True
+            error = server_fault(job, f"the result is too large: {sent}", None)
+            reply = error_reply(job.request, job.codec, error)
+            self._send(job.request.reply_to, reply, lambda again: self._replied(job, again))
+        else:
+            self._settle(sent, job.ack)
+
+    def _refuse(self, request: Request, delivery: Delivery, error: RpcError) -> None:
+        """Answer with `error` what is not run."""
+        if not self._may_answer(request):
+            self._reject(delivery, f"reply topic {request.reply_to.topic!r} is not allowed")
+            return
+        codec = self._codecs.get(request.content_type or "", self._default_codec)
+        self._answer(request.reply_to, error_reply(request, codec, error), delivery.ack)
+
+    def _answer(self, address: Address, reply: Message, ack: Callable[[], None]) -> None:
+        with self._settled:
+            self._open += 1
+        self._send(address, reply, lambda sent: self._settle(sent, ack))
+
+    def _settle(self, sent: Receipt | TransportError, ack: Callable[[], None]) -> None:
+        if isinstance(sent, TransportError):
+            _log.error("reply.failed", error=str(sent))
+        ack()
+        with self._settled:
+            self._open -= 1
+            if self._open == 0:
+                self._settled.notify_all()
+
+    def _may_answer(self, request: Request) -> bool:
+        return request.reply_to.topic.startswith(self._reply_topics)
+
+    def _reject(self, delivery: Delivery, why: str) -> None:
+        """Drop what can't be answered: a log line is all that is left of it."""
+        with self._settled:
+            self.rejected += 1
+        _log.warning(
+            "request.rejected",
+            why=why,
+            topic=delivery.receipt.topic,
+            partition=delivery.receipt.partition,
+            offset=delivery.receipt.offset,
+        )
+        delivery.ack()
+
+    # -- the end -------------------------------------------------------------------------------
+
+    @property
+    def open(self) -> int:
+        """Requests taken and not yet settled."""
+        return self._open
+
+    def drain(self, timeout: float) -> int:
+        """Wait until everything taken is settled, at most `timeout` seconds; return what is not."""
+        with self._settled:
+            self._settled.wait_for(lambda: self._open == 0, timeout)
+            return self._open
+
+    def _unknown(self, method: str) -> RpcError:
+        service = method.rpartition(".")[0]
+        served = sorted(self._handlers)
+        known = [name for name in served if name.rpartition(".")[0] == service]
+        what = f"{service} has no such method" if known else "no such service here"
+        return Unimplemented(
+            message=f"{method or 'no method named'}: {what}; there is {', '.join(known or served)}",
+            certainty=Certainty.NOT_EXECUTED,
+        )
+
+    def _overloaded(self, job: Job) -> RpcError:
+        return Overloaded(
+            message=f"{job.handler.spec.full_name}: the server has {self._admission.limit} calls "
+            "to do already (max_in_flight)",
+            certainty=Certainty.NOT_EXECUTED,
+        )
+
+
+def _expired(job: Job, age: float) -> RpcError:
+    return DeadlineExceeded(
+        message=f"{job.handler.spec.full_name}: the deadline passed before the server took the "
+        f"request, which was {age:.3f} s old then",
+        certainty=Certainty.NOT_EXECUTED,
+    )

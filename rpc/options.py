@@ -1,0 +1,48 @@
+"""What a caller may choose for one call, beside its arguments."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from rpc.envelope import is_control
+from transports.base import Headers
+
+__all__ = ["CallOptions", "key_bytes", "metadata_headers"]
+
+MAX_METADATA = 8192
+"""Bytes of names and values together: what gRPC allows by default."""
+
+
+class CallOptions(NamedTuple):
+    """Options of one call; None is the method's own, the channel's, or nothing."""
+
+    timeout: float | None = None
+    key: bytes | None = None
+    metadata: Headers = ()
+
+
+def key_bytes(key: str | bytes | int) -> bytes:
+    """Return a routing key as the bytes that decide the partition."""
+    if isinstance(key, bytes):
+        return key
+    return str(key).encode()
+
+
+def metadata_headers(metadata: Mapping[str, str | bytes]) -> Headers:
+    """Return a caller's metadata as headers.
+
+    Raises `ValueError` for a name that is the protocol's, or for more than 8 KiB in all.
+    """
+    headers = tuple(
+        (name, value.encode() if isinstance(value, str) else value)
+        for name, value in metadata.items()
+    )
+    for name, _ in headers:
+        if not name or is_control(name):
+            raise ValueError(
+                f"metadata may not be named {name!r}: names that begin with rpc- or kafka_, and "
+                "content-type, belong to the protocol"
+            )
+    size = sum(len(name.encode()) + len(value) for name, value in headers)
+    if size > MAX_METADATA:
+        raise ValueError(f"metadata has {size} bytes, more than {MAX_METADATA}")
+    return headers

@@ -1,0 +1,52 @@
+"""Work that must have succeeded once before a call can be made: opening, creating a topic.
+
+One thread does it while each caller waits no longer than its own deadline; what it began goes on
+for the next one. A failure is told to those who waited, and the next call tries again.
+"""
+
+import threading
+from collections.abc import Callable
+
+from contracts import RpcError
+from rpc.completion import Completion
+
+__all__ = ["Readiness", "Run"]
+
+Run = Callable[[Callable[[], None]], None]
+"""Runs work somewhere: on a thread of its own, or here and now where a test steps through."""
+
+
+class Readiness:
+    """Done once, by one thread. `ready` never goes back."""
+
+    def __init__(self, work: Callable[[], None], run: Run) -> None:
+        self.ready = False
+        self._work = work
+        self._run = run
+        self._lock = threading.Lock()
+        self._attempt: Completion[RpcError | None] | None = None
+
+    def begin(self) -> Completion[RpcError | None]:
+        """Return the attempt that is under way, starting one where there is none.
+
+        It completes with None once the work is done, or with the error that it raised.
+        """
+        with self._lock:
+            if self._attempt is not None:
+                return self._attempt
+            attempt = self._attempt = Completion()
+        self._run(lambda: self._do(attempt))
+        return attempt
+
+    def _do(self, attempt: Completion[RpcError | None]) -> None:
+        error: RpcError | None = None
+        try:
+            self._work()
+        except RpcError as told:
+            error = told
+        with self._lock:
+            if error is None:
+                self.ready = True
+            else:
+                self._attempt = None
+        attempt.set(error)

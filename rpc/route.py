@@ -1,0 +1,89 @@
+"""The way of one method through one channel: all that is derived once and used by every call."""
+
+from typing import Any
+
+import msgspec
+
+from contracts import (
+    Certainty,
+    Codec,
+    DecodeError,
+    ErrorBody,
+    InternalError,
+    MethodSpec,
+    RpcError,
+    codec_named,
+    from_wire,
+)
+from rpc.envelope import Reply
+from rpc.interceptor import Outcome
+from rpc.readiness import Readiness
+from rpc.retry import RetryPolicy
+from transports.base import Address, Headers
+
+__all__ = ["Route", "request_address"]
+
+
+def request_address(service: str) -> Address:
+    """Return where the requests for a service go: one topic per service."""
+    return Address(f"{service}.requests")
+
+
+class Route:
+    """One method on one channel. Built by the channel; `constant` is set once, when it is open."""
+
+    def __init__(self, spec: MethodSpec, codec: Codec, timeout: float, retry: RetryPolicy) -> None:
+        self.spec = spec
+        self.full_name = spec.full_name
+        self.wire_method = spec.full_name.encode()
+        self.codec = codec
+        self.timeout = timeout
+        self.retry = retry
+        self.address = request_address(spec.service)
+        self.readiness: Readiness
+        """What must be done before the first call; set by the channel that makes the route."""
+        self.constant: Headers | None = None
+        """The headers that no call changes; None until the channel is open and the topic there."""
+        self._content_type = codec.content_type.encode()
+        self._decode = codec.decoder(spec.result)
+        self._decode_error = codec.decoder(ErrorBody)
+
+    def encode(self, arguments: msgspec.Struct) -> bytes:
+        """Return the body of a request. Raises `contracts.EncodeError`."""
+        return self.codec.encode(arguments)
+
+    def read(self, reply: Reply) -> Outcome:
+        """Return what a reply says, decoded; what can't be decoded is an `InternalError`."""
+        try:
+            if reply.code is not None:
+                return Outcome(error=self.read_error(reply))
+            return Outcome(self._decoder(reply)(reply.body))
+        except DecodeError as error:
+            return Outcome(error=self._unreadable(reply, error))
+
+    def read_error(self, reply: Reply) -> RpcError:
+        """Return the error that a reply carries. Raises `DecodeError`."""
+        if reply.content_type in {self._content_type, None}:
+            body = self._decode_error(reply.body)
+        else:
+            body = self._codec_of(reply).decoder(ErrorBody)(reply.body)
+        return from_wire(body, self.spec.errors)
+
+    def _decoder(self, reply: Reply) -> Any:
+        if reply.content_type in {self._content_type, None}:
+            return self._decode
+        return self._codec_of(reply).decoder(self.spec.result)
+
+    def _codec_of(self, reply: Reply) -> Codec:
+        name = (reply.content_type or b"").decode("ascii", "replace")
+        try:
+            return codec_named(name)
+        except ValueError as error:
+            raise DecodeError(str(error)) from None
+
+    def _unreadable(self, reply: Reply, error: DecodeError) -> RpcError:
+        what = "result" if reply.code is None else f"{reply.code.value} error"
+        return InternalError(
+            message=f"{self.full_name}: the server's {what} does not fit the contract: {error}",
+            certainty=Certainty.EXECUTED if reply.code is None else Certainty.UNKNOWN,
+        )

@@ -1,0 +1,69 @@
+"""`serve`: a server as a process, ended by signals."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from rpc.server import Server
+from transports.base import Transport
+from transports.log import get_logger
+
+__all__ = ["serve"]
+
+_log = get_logger("rpc.server")
+
+
+def serve(
+    *implementations: object,
+    transport: Transport | str | None = None,
+    on_ready: Callable[[Server], object] | None = None,
+    **options: Any,
+) -> None:
+    """Serve until SIGTERM or SIGINT, then drain: finish, reply, commit, leave, return.
+
+    A second signal ends the process at once, with what is unfinished left to other servers. Raises
+    `ContractError` before anything is opened, a `TransportError` where the broker can't be used or
+    can't be any more, and `RuntimeError` outside the main thread: there, use `Server`.
+
+    Args:
+        implementations: instances of classes that inherit from their contracts.
+        transport: as in `Server`.
+        on_ready: called once requests are taken.
+        options: the other options of `Server`.
+    """
+    server = Server(*implementations, transport=transport, **options)
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError("serve() handles signals, so it needs the main thread; use Server here")
+    with _signals(server), server:
+        if on_ready is not None:
+            on_ready(server)
+        server.wait()
+    if server.failure is not None:
+        raise server.failure
+
+
+@contextmanager
+def _signals(server: Server) -> Iterator[None]:
+    """Let the first signal end the wait and the second one the process."""
+    asked = False
+
+    def on_signal(number: int, _: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            os._exit(128 + number)
+        asked = True
+        server.ask_to_stop()
+
+    before = {number: signal.signal(number, on_signal) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)

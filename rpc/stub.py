@@ -1,0 +1,182 @@
+"""The typed client: a contract's methods, bound to a channel."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ParamSpec, Self, TypeVar
+
+from contracts import BINDER, BoundMethod, Method, MethodSpec, ServiceSpec, describe
+from rpc.call import Call
+from rpc.channel import Channel
+from rpc.options import CallOptions, key_bytes, metadata_headers
+from rpc.route import Route
+
+__all__ = ["Stub", "StubMethod", "close_default_channel", "connect", "default_channel"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+_default: Channel | None = None
+_default_lock = threading.Lock()
+
+
+def default_channel() -> Channel:
+    """Return the process's shared channel, at the address in `RPC_TRANSPORT`; opens nothing."""
+    global _default  # noqa: PLW0603 - the one process-wide thing, as documented
+    channel = _default
+    if channel is not None and not channel.closed:
+        return channel
+    with _default_lock:
+        if _default is None or _default.closed:
+            _default = Channel()
+        return _default
+
+
+def close_default_channel(timeout: float = 5.0) -> None:
+    """Close the shared channel, if there is one; the next call opens another."""
+    channel = _default
+    if channel is not None:
+        channel.close(timeout)
+
+
+def Stub(contract: Callable[..., T], /, *, channel: Channel | None = None) -> T:  # noqa: N802 - reads as the type it stands for
+    """Return a client of `contract`: its methods, calling over `channel`. No I/O.
+
+    `client.get(42)` blocks, `await client.get.aio(42)` does not, `client.get.future(42)` is a
+    `Call`. Every call ends by its deadline with a result or an `RpcError`. Thread-safe. Used in a
+    `with` statement it closes its channel at the end; see `connect` for a typed form of that.
+
+    Args:
+        contract: a Protocol class whose methods carry `@method`. Read here, at once: raises
+            `ContractError` for one that cannot work.
+        channel: the connection to share; by default the process's own (`default_channel`).
+    """
+    spec = describe(contract)
+    base: Any = contract
+    kind = type(f"{base.__name__}Stub", (_StubBase, base), {"__module__": base.__module__})
+    stub = object.__new__(kind)
+    stub.__dict__["_rpc_channel"] = channel
+    stub.__dict__["_rpc_spec"] = spec
+    stub.__dict__[BINDER] = _Binder(spec, channel)
+    return stub  # type: ignore[no-any-return]  # made from T one line above
+
+
+@contextmanager
+def connect(
+    contract: Callable[..., T], /, transport: str | None = None, **options: Any
+) -> Iterator[T]:
+    """Open a channel of its own for one client, and close it at the end of the `with` block.
+
+    `options` are those of `Channel`.
+    """
+    with Channel(transport, **options) as channel:
+        yield Stub(contract, channel=channel)
+
+
+class _StubBase:
+    """What every stub can do beside its contract's methods: be used in a `with` statement."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        channel: Channel | None = self.__dict__["_rpc_channel"]
+        if channel is None:
+            close_default_channel()
+        else:
+            channel.close()
+
+    def __repr__(self) -> str:
+        return f"<Stub {self.__dict__['_rpc_spec'].full_name}>"
+
+
+class _Binder:
+    """Makes the bound method of a stub, once per method: the descriptor keeps it."""
+
+    def __init__(self, spec: ServiceSpec, channel: Channel | None) -> None:
+        self._spec = spec
+        self._channel = channel
+
+    def __call__(self, method: Method[P, R]) -> "StubMethod[P, R]":
+        return StubMethod(self._spec.by_attribute[method.attribute], self._channel, CallOptions())
+
+
+class StubMethod(BoundMethod[P, R]):
+    """A method of a stub: call it, await `.aio(...)`, or take `.future(...)`."""
+
+    def __init__(self, spec: MethodSpec, channel: Channel | None, options: CallOptions) -> None:
+        self._spec = spec
+        self._fixed = channel
+        self._options = options
+        self._channel = channel
+        self._route: Route | None = None if channel is None else channel.route(spec)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Make the call and wait for its end. Raises an `RpcError` where it fails."""
+        return self.future(*args, **kwargs).result()
+
+    async def aio(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Make the call and await its end. Cancelling the task cancels the call."""
+        channel, route = self._bound()
+        arguments = self._spec.bind(args, kwargs)
+        options, unready = self._options, None
+        if route.constant is None:  # connecting must not hold the loop up
+            timeout = route.timeout if options.timeout is None else options.timeout
+            started = time.monotonic()
+            unready = await channel.ready(route, timeout)
+            options = options._replace(timeout=timeout - (time.monotonic() - started))
+        call: Call[R] = channel.call(route, arguments, options, unready=unready)
+        try:
+            return await call
+        except asyncio.CancelledError:
+            call.cancel()
+            raise
+
+    def future(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
+        """Make the call and return it at once.
+
+        The first call of a method waits for the connection, within its deadline.
+        """
+        channel, route = self._bound()
+        return channel.call(route, self._spec.bind(args, kwargs), self._options)
+
+    def with_options(
+        self,
+        *,
+        timeout: float | None = None,
+        key: str | bytes | int | None = None,
+        metadata: Mapping[str, str | bytes] | None = None,
+    ) -> "StubMethod[P, R]":
+        """Return the same method with other options; those not given stay.
+
+        Args:
+            timeout: seconds; the deadline of a call being handled still bounds it.
+            key: routing key: calls with one key are handled in order, by one server at a time.
+            metadata: headers for the server's `current_call().metadata`, and for any reader of the
+                topic. Raises `ValueError` for the protocol's own names or above 8 KiB.
+        """
+        if timeout is not None and timeout <= 0:
+            raise ValueError(f"timeout is {timeout} s, not above 0")
+        old = self._options
+        options = CallOptions(
+            timeout=old.timeout if timeout is None else timeout,
+            key=old.key if key is None else key_bytes(key),
+            metadata=old.metadata if metadata is None else metadata_headers(metadata),
+        )
+        other = StubMethod[P, R](self._spec, None, options)
+        other._fixed = self._fixed
+        other._channel, other._route = self._channel, self._route
+        return other
+
+    def __repr__(self) -> str:
+        return f"<method {self._spec.full_name} of a stub>"
+
+    def _bound(self) -> tuple[Channel, Route]:
+        channel, route = self._channel, self._route
+        if channel is None or route is None or (self._fixed is None and channel.closed):
+            channel = self._channel = default_channel()
+            route = self._route = channel.route(self._spec)
+        return channel, route
