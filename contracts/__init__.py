@@ -1,0 +1,69 @@
+"""What a service is: contracts, the values that travel, and the errors that may.
+
+Knows nothing of transports or of calling. `rpc` re-exports what users need.
+"""
+
+from contracts.call import Call, Sent
+from contracts.codec import JSON, MSGPACK, Codec, DecodeError, EncodeError, codec_named
+from contracts.error_body import ErrorBody, from_wire, to_wire
+from contracts.errors import (
+    Cancelled,
+    Certainty,
+    Code,
+    ContractError,
+    DeadlineExceeded,
+    InternalError,
+    InvalidArgument,
+    Mistake,
+    Overloaded,
+    PermissionDenied,
+    RpcError,
+    Unauthenticated,
+    Unavailable,
+    Unimplemented,
+)
+from contracts.implementation import Handler, check_implementation, services_of
+from contracts.local import LocalMethod
+from contracts.method import BINDER, BoundMethod, Method, method
+from contracts.service import describe, service
+from contracts.spec import MethodSpec, ServiceSpec
+
+__all__ = [
+    "BINDER",
+    "JSON",
+    "MSGPACK",
+    "BoundMethod",
+    "Call",
+    "Cancelled",
+    "Certainty",
+    "Code",
+    "Codec",
+    "ContractError",
+    "DeadlineExceeded",
+    "DecodeError",
+    "EncodeError",
+    "ErrorBody",
+    "Handler",
+    "InternalError",
+    "InvalidArgument",
+    "LocalMethod",
+    "Method",
+    "MethodSpec",
+    "Mistake",
+    "Overloaded",
+    "PermissionDenied",
+    "RpcError",
+    "Sent",
+    "ServiceSpec",
+    "Unauthenticated",
+    "Unavailable",
+    "Unimplemented",
+    "check_implementation",
+    "codec_named",
+    "describe",
+    "from_wire",
+    "method",
+    "service",
+    "services_of",
+    "to_wire",
+]

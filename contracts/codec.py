@@ -1,0 +1,166 @@
+"""Values to bytes and back: JSON and msgpack behind one protocol.
+
+msgspec and the values themselves raise many kinds of exception: `UnicodeDecodeError` for bad UTF-8,
+`RecursionError` for deep or cyclic values, `OverflowError`, `TypeError`. Here all become
+`EncodeError` or `DecodeError`. Their messages keep msgspec's path and never echo a value, because
+they reach peers and logs.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+import msgspec
+
+__all__ = ["JSON", "MSGPACK", "Codec", "DecodeError", "EncodeError", "codec_named"]
+
+
+class EncodeError(ValueError):
+    """A value cannot be written as bytes."""
+
+
+class DecodeError(ValueError):
+    """Bytes cannot be read as the type that is expected."""
+
+
+class Codec(Protocol):
+    """Writes values as bytes and reads them. Stateless; any thread."""
+
+    @property
+    def content_type(self) -> str:
+        """The media type that names this codec on the wire."""
+        ...
+
+    def encode(self, value: object, /) -> bytes:
+        """Return `value` as bytes; raises `EncodeError` alone."""
+        ...
+
+    def decoder(self, type: Any, /) -> Callable[[bytes], Any]:  # noqa: A002 - the field's word
+        """Return a function from bytes to a `type`, which raises `DecodeError` alone.
+
+        Building one costs more than using it: keep it. Unknown fields are ignored.
+        """
+        ...
+
+
+class _Json:
+    content_type = "application/json"
+
+    def encode(self, value: object, /) -> bytes:
+        try:
+            body = _json_encode(value)
+        except Exception as error:
+            raise EncodeError(_encode_problem(error)) from None
+        if b"null" in body:
+            _refuse_non_finite(value)
+        return body
+
+    def decoder(self, type: Any, /) -> Callable[[bytes], Any]:  # noqa: A002 - as in the protocol
+        return _guarded(msgspec.json.Decoder(type).decode)
+
+
+class _Msgpack:
+    content_type = "application/msgpack"
+
+    def encode(self, value: object, /) -> bytes:
+        try:
+            return _msgpack_encode(value)
+        except Exception as error:
+            raise EncodeError(_encode_problem(error)) from None
+
+    def decoder(self, type: Any, /) -> Callable[[bytes], Any]:  # noqa: A002 - as in the protocol
+        return _guarded(msgspec.msgpack.Decoder(type).decode)
+
+
+_json_encode = msgspec.json.Encoder().encode
+_msgpack_encode = msgspec.msgpack.Encoder().encode
+
+JSON: Final[Codec] = _Json()
+"""JSON as msgspec writes it; refuses NaN and infinity, which it has no form for."""
+MSGPACK: Final[Codec] = _Msgpack()
+"""MessagePack as msgspec writes it; integers of at most 64 bits."""
+
+_BY_NAME: Final = {
+    "json": JSON,
+    "application/json": JSON,
+    "msgpack": MSGPACK,
+    "application/msgpack": MSGPACK,
+    "application/x-msgpack": MSGPACK,
+}
+
+
+def codec_named(name: str) -> Codec:
+    """Return the codec for `json`, `msgpack` or a content type, whose parameters are ignored.
+
+    Raises `ValueError` for any other name.
+    """
+    codec = _BY_NAME.get(name) or _BY_NAME.get(name.partition(";")[0].strip().lower())
+    if codec is None:
+        msg = f"no codec for {name[:60]!r}: use {JSON.content_type} or {MSGPACK.content_type}"
+        raise ValueError(msg)
+    return codec
+
+
+def _guarded(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    def guarded(body: bytes) -> Any:
+        try:
+            return decode(body)
+        except Exception as error:
+            raise DecodeError(_decode_problem(error)) from None
+
+    return guarded
+
+
+_ECHO = re.compile(r"(Invalid enum value|Invalid value|Object contains unknown field)\b")
+_PATH = re.compile(r" - at `(key` in `)?\$[\w.\[\] -]*`$")
+
+
+def _decode_problem(error: Exception) -> str:
+    match error:
+        case msgspec.DecodeError():
+            return _scrubbed(str(error))
+        case UnicodeDecodeError():
+            return "a string is not valid UTF-8"
+        case RecursionError():
+            return "nested too deeply"
+        case _:
+            return f"{type(error).__name__} while the value was built"
+
+
+def _scrubbed(message: str) -> str:
+    # Of msgspec's messages these three hold input: what a peer sent must not come back in a log.
+    echo = _ECHO.match(message)
+    if echo is None:
+        return message
+    path = _PATH.search(message)
+    return echo[1] + (path[0] if path else "")
+
+
+def _encode_problem(error: Exception) -> str:
+    match error:
+        case RecursionError():
+            return "nested too deeply, or contains itself"
+        case UnicodeEncodeError():
+            return "a string holds a lone surrogate, which UTF-8 cannot carry"
+        case TypeError() | OverflowError() | msgspec.EncodeError():
+            return str(error)
+        case _:
+            return f"{type(error).__name__} while the value was read"
+
+
+_NON_FINITE = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")
+
+
+def _refuse_non_finite(value: object) -> None:
+    # msgspec writes NaN and infinity as null without a word. Wherever null stands, look again:
+    # for the bytes that such a double has in msgpack, which costs little, and then for certain.
+    try:
+        if not _NON_FINITE.search(_msgpack_encode(value)):
+            return
+    except OverflowError:
+        pass  # an integer beyond 64 bits, which JSON does carry
+    try:
+        json.dumps(msgspec.to_builtins(value, str_keys=True), allow_nan=False)
+    except ValueError:
+        raise EncodeError("a float is NaN or infinite, which JSON cannot carry") from None

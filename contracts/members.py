@@ -1,0 +1,105 @@
+"""What a contract's class holds: its methods, and all that has no place in it."""
+
+import inspect
+import types
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+from contracts.errors import Mistake
+from contracts.method import Method
+from contracts.reader import method_problems, read_signature
+from contracts.signature import difference
+
+__all__ = ["Member", "member_mistakes", "methods_of"]
+
+_FOREIGN = {"builtins", "typing", "typing_extensions", "abc", "collections.abc"}
+
+_UNFIT = {
+    types.FunctionType: "is a plain function; put `@method` above it, or make its name private",
+    property: "is a property; a service has methods alone: make it a method",
+    cached_property: "is a property; a service has methods alone: make it a method",
+    classmethod: "is a class method; take `self`, and put `@method` alone above it",
+    staticmethod: "is a static method; take `self`, and put `@method` alone above it",
+}
+
+
+Member = tuple[type, Method[..., Any]]
+"""The class that defines a method, and the method."""
+
+
+def methods_of(contract: type) -> dict[str, Member]:
+    """Return the methods of `contract` by attribute, those of its bases included."""
+    return {
+        name: (owner, value)
+        for name, ((owner, value), *_) in _definitions(contract).items()
+        if isinstance(value, Method)
+    }
+
+
+def member_mistakes(contract: type) -> Iterator[Mistake]:
+    """Yield what cannot work in the members of `contract`, those of its bases included."""
+    methods = methods_of(contract)
+    if not methods:
+        yield Mistake("has no methods; put `@method` above those to call", contract.__name__)
+    for name, problem in (*_strangers(contract), *_attributes(contract)):
+        yield Mistake(problem, contract.__name__, name)
+    for name, (owner, method) in methods.items():
+        problems = method_problems(method, owner)
+        for parameter, problem in problems:
+            yield Mistake(problem, contract.__name__, name, parameter)
+        for problem in _standing(contract, name, methods, compare=not problems):
+            yield Mistake(problem, contract.__name__, name)
+
+
+def _definitions(contract: type) -> dict[str, list[tuple[type, Any]]]:
+    """Return all that `contract` and its bases define, by name, the effective one first."""
+    found: dict[str, list[tuple[type, Any]]] = defaultdict(list)
+    for owner in contract.__mro__:
+        if owner.__module__ not in _FOREIGN:
+            for name, value in vars(owner).items():
+                found[name].append((owner, value))
+    return found
+
+
+def _strangers(contract: type) -> Iterator[tuple[str, str]]:
+    for name, ((_, value), *_) in _definitions(contract).items():
+        if not name.startswith("_") and type(value) in _UNFIT:
+            yield name, _UNFIT[type(value)]
+
+
+def _attributes(contract: type) -> Iterator[tuple[str, str]]:
+    for owner in contract.__mro__:
+        if owner.__module__ in _FOREIGN:
+            continue
+        for name, hint in inspect.get_annotations(owner).items():
+            if not name.startswith("_") and name not in vars(owner) and "ClassVar" not in str(hint):
+                yield name, "is an attribute; a service has methods alone: remove it"
+
+
+def _standing(
+    contract: type, name: str, methods: Mapping[str, Member], *, compare: bool
+) -> Iterator[str]:
+    _, method = methods[name]
+    if name != method.attribute:
+        yield f"is '{method.attribute}' under another name; define it on its own"
+        return
+    wire_name = method.name or name
+    for other, (_, rival) in methods.items():
+        if other == name:
+            break
+        if wire_name == (rival.name or other):
+            yield f"is called '{wire_name}' on the wire, as '{other}' is; give one another `name=`"
+    if compare:
+        yield from _clashes(contract, name)
+
+
+def _clashes(contract: type, name: str) -> Iterator[str]:
+    (owner, method), *overridden = _definitions(contract)[name]
+    signature, _ = read_signature(method, owner)
+    for base, other in overridden:
+        if isinstance(other, Method):
+            told = difference(read_signature(other, base)[0], signature)
+            if told:
+                yield f"overrides that of {base.__name__} with another signature: {told}"
