@@ -93,8 +93,9 @@ class Dispatcher:
 
     async def _await_handler(self, job: Job, arguments: msgspec.Struct) -> Outcome:
         job.started = True
+        limit = asyncio.timeout(job.context.remaining)
         try:
-            async with asyncio.timeout(job.context.remaining) as limit:
+            async with limit:
                 return Outcome(await job.handler.spec.invoke(job.handler.function, arguments))
         except BaseException as error:
             if limit.expired():

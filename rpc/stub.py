@@ -57,11 +57,12 @@ def Stub(contract: Callable[..., T], /, *, channel: Channel | None = None) -> T:
     spec = describe(contract)
     base: Any = contract
     kind = type(f"{base.__name__}Stub", (_StubBase, base), {"__module__": base.__module__})
-    stub = object.__new__(kind)
+    stub: Any = object.__new__(kind)
     stub.__dict__["_rpc_channel"] = channel
     stub.__dict__["_rpc_spec"] = spec
     stub.__dict__[BINDER] = _Binder(spec, channel)
-    return stub  # type: ignore[no-any-return]  # made from T one line above
+    made: T = stub
+    return made
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """What a transport's error means to a call: the one place where the two trees meet."""
 
+from collections.abc import Callable
+
 from contracts import (
     Certainty,
     InternalError,
@@ -20,7 +22,7 @@ from transports.errors import (
 
 __all__ = ["to_rpc_error"]
 
-_MEANING: tuple[tuple[type[TransportError], type[RpcError]], ...] = (
+_MEANING: tuple[tuple[type[TransportError], Callable[..., RpcError]], ...] = (
     (NotAuthenticated, Unauthenticated),
     (NotAuthorized, PermissionDenied),
     (MessageTooLarge, Overloaded),  # gRPC tells an oversized message as RESOURCE_EXHAUSTED too
