@@ -1,0 +1,41 @@
+"""Fixtures that the whole suite shares: one real Kafka broker for the session."""
+
+import os
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from transports.kafka.broker import Broker
+
+_KAFKA_FIXTURES = {"broker", "bootstrap"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a broker, so that `-m "not kafka"` leaves it out."""
+    for item in items:
+        if _KAFKA_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.kafka)
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[Broker]:
+    """One broker for the session, started by the first test that asks for it."""
+    with Broker() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def bootstrap(request: pytest.FixtureRequest) -> str:
+    """The address of a broker: of the one that RPC_TEST_BOOTSTRAP names, or of the session's."""
+    named = os.environ.get("RPC_TEST_BOOTSTRAP")
+    if named:
+        return named
+    started: Broker = request.getfixturevalue("broker")
+    return started.bootstrap
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """A start for topic names and groups that no other test has."""
+    return f"test-{uuid.uuid4().hex[:12]}"
