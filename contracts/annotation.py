@@ -10,9 +10,9 @@ from msgspec import inspect as info
 
 from contracts.signature import show
 
-__all__ = ["STREAMS", "key_problem", "problems_of"]
+__all__ = ["key_problem", "problems_of"]
 
-STREAMS: Final = (
+_STREAMS: Final = (
     collections.abc.Iterator,
     collections.abc.Iterable,
     collections.abc.Generator,
@@ -20,6 +20,13 @@ STREAMS: Final = (
     collections.abc.AsyncIterable,
     collections.abc.AsyncGenerator,
 )
+_BARE: Final = {
+    list: "list[int]",
+    set: "set[int]",
+    frozenset: "frozenset[int]",
+    tuple: "tuple[int, ...]",
+    dict: "dict[str, int]",
+}
 _WAITING: Final = (collections.abc.Awaitable, collections.abc.Coroutine)
 
 _ITEMS = (info.ListType, info.SetType, info.FrozenSetType, info.VarTupleType)
@@ -43,9 +50,11 @@ _ROUTING = (info.StrType, info.IntType, info.UUIDType, info.BytesType)
 
 def problems_of(annotation: Any) -> list[str]:
     """Return why values of type `annotation` cannot travel; nothing if they can."""
+    if isinstance(annotation, type) and annotation in _BARE:
+        return [f"`{show(annotation)}` does not say of what; write it: `{_BARE[annotation]}`"]
     variables = getattr(annotation, "__parameters__", ())
     if variables:
-        named = ", ".join(f"`{variable}`" for variable in variables).replace("~", "")
+        named = ", ".join(f"`{show(variable)}`" for variable in variables)
         return [f"`{show(annotation)}` leaves {named} open; write the type that is meant"]
     try:
         described = info.type_info(annotation)
@@ -124,7 +133,7 @@ def _own_problem(described: info.Type) -> str | None:
 def _custom(cls: Any) -> str:
     if cls is object:
         return "`object`{}: nothing can check it; write the type that is meant"
-    if cls in STREAMS:
+    if cls in _STREAMS:
         return f"`{show(cls)}`{{}}: streams are not supported yet; use `list`"
     if cls in _WAITING:
         return f"`{show(cls)}`{{}}: write `async def` and the type that is awaited"

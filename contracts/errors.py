@@ -21,7 +21,7 @@ declared, each is a class whose annotations become its fields, as in a dataclass
 
 import inspect
 import re
-from typing import Any, ClassVar, NamedTuple, dataclass_transform
+from typing import Any, ClassVar, Final, NamedTuple, dataclass_transform
 
 import msgspec
 
@@ -280,7 +280,7 @@ class PermissionDenied(RpcError, code=Code.PERMISSION_DENIED):
     """The caller is known and may not do this."""
 
 
-LIBRARY_ERRORS: dict[str, type[RpcError]] = {
+LIBRARY_ERRORS: Final[dict[str, type[RpcError]]] = {
     error.wire_name: error
     for error in (
         DeadlineExceeded,

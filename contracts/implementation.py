@@ -26,7 +26,7 @@ class Handler(NamedTuple):
 def services_of(implementation: object) -> tuple[ServiceSpec, ...]:
     """Return the services that `implementation` serves: the most derived contracts of its class.
 
-    None for a class with no contract. Raises `ContractError` as `describe` does.
+    Empty for a class without a contract. Raises `ContractError` as `describe` does.
     """
     return tuple(describe(contract) for contract in _contracts(type(implementation)))
 
@@ -73,13 +73,17 @@ def _unservable(implementation: object) -> Mistake | None:
     name = type(implementation).__name__
     if BINDER in getattr(implementation, "__dict__", {}):
         return Mistake("is a stub, which calls a service; pass what implements it", name)
-    if not _contracts(type(implementation)):
-        return Mistake(
-            f"implements no contract; write `class {name}(...)` with the Protocol whose methods"
-            " carry `@method` in the brackets",
-            name,
-        )
-    return None
+    return (
+        None if _contracts(type(implementation)) else Mistake(_contractless(implementation), name)
+    )
+
+
+def _contractless(implementation: object) -> str:
+    cls = type(implementation)
+    undecorated = [base.__name__ for base in cls.__mro__ if is_contract(base)]
+    if undecorated:
+        return f"implements {undecorated[0]}, where no method carries `@method`; put it there"
+    return f"implements no contract; name it: `class {cls.__name__}(TheContract):`"
 
 
 def _twins(implementation: object, services: tuple[ServiceSpec, ...]) -> Iterator[Mistake]:

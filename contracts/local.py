@@ -18,7 +18,8 @@ class LocalMethod:
     def __init__(self, function: Callable[..., Any], owner: object, attribute: str) -> None:
         self._handler = function.__get__(owner)
         self._is_async = iscoroutinefunction(function)
-        self._name = f"{type(owner).__name__}.{attribute}"
+        self._owner = type(owner).__name__
+        self._attribute = attribute
         self.__doc__ = function.__doc__
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -30,8 +31,8 @@ class LocalMethod:
             return self._handler(*args, **kwargs)
         if _loop_runs():
             msg = (
-                f"{self._name} is `async def` and an event loop runs in this thread:"
-                f" write `await ....{self._name.rpartition('.')[2]}.aio(...)`"
+                f"{self._owner}.{self._attribute} is `async def` and an event loop runs in this thread:"
+                f" write `await impl.{self._attribute}.aio(...)`"
             )
             raise RuntimeError(msg)
         return asyncio.run(self._handler(*args, **kwargs))

@@ -49,7 +49,9 @@ def member_mistakes(contract: type) -> Iterator[Mistake]:
         problems = method_problems(method, owner)
         for parameter, problem in problems:
             yield Mistake(problem, contract.__name__, name, parameter)
-        for problem in _standing(contract, name, methods, compare=not problems):
+        for problem in _naming(name, methods):
+            yield Mistake(problem, contract.__name__, name)
+        for problem in () if problems else _clashes(contract, name):
             yield Mistake(problem, contract.__name__, name)
 
 
@@ -78,9 +80,7 @@ def _attributes(contract: type) -> Iterator[tuple[str, str]]:
                 yield name, "is an attribute; a service has methods alone: remove it"
 
 
-def _standing(
-    contract: type, name: str, methods: Mapping[str, Member], *, compare: bool
-) -> Iterator[str]:
+def _naming(name: str, methods: Mapping[str, Member]) -> Iterator[str]:
     _, method = methods[name]
     if name != method.attribute:
         yield f"is '{method.attribute}' under another name; define it on its own"
@@ -88,11 +88,9 @@ def _standing(
     wire_name = method.name or name
     for other, (_, rival) in methods.items():
         if other == name:
-            break
+            return
         if wire_name == (rival.name or other):
             yield f"is called '{wire_name}' on the wire, as '{other}' is; give one another `name=`"
-    if compare:
-        yield from _clashes(contract, name)
 
 
 def _clashes(contract: type, name: str) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """From a method's signature to the struct of its arguments, which is the request's body."""
 
+from collections.abc import Mapping
 from inspect import Parameter, Signature
 from typing import Any
 
@@ -36,22 +37,25 @@ def _field(parameter: Parameter) -> tuple[str, Any] | tuple[str, Any, Any]:
 
 def default_problem(parameter: Parameter) -> str | None:
     """Return why the default of `parameter` cannot stand, or None if it can, or there is none."""
-    if parameter.default in {Parameter.empty, msgspec.UNSET}:
+    if parameter.default is Parameter.empty or parameter.default is msgspec.UNSET:
         return None
     try:
         msgspec.defstruct("Default", [_field(parameter)])
+    except TypeError:
+        return f"its default {parameter.default!r} can be changed by whoever gets it; use None"
+    try:
         JSON.decoder(parameter.annotation)(JSON.encode(parameter.default))
-    except TypeError as error:
-        return str(error)
     except ValueError as error:
         return f"its default {parameter.default!r} is no `{show(parameter.annotation)}`: {error}"
     return None
 
 
-def explain(full_name: str, signature: Signature, call: tuple[Any, ...], named: Any) -> str:
+def explain(
+    full_name: str, signature: Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> str:
     """Return what is wrong with a call of `full_name` with these arguments."""
     try:
-        signature.bind(*call, **named)
+        signature.bind(*args, **kwargs)
     except TypeError as error:
         return f"{full_name}{show_signature(signature)}: {error}"
     return f"{full_name}{show_signature(signature)} cannot be called so"

@@ -15,7 +15,7 @@ RETURN: Final = "return"
 
 
 def resolve(
-    signature: Signature, namespace: Mapping[str, Any], scope: Mapping[str, Any]
+    signature: Signature, namespace: dict[str, Any], scope: Mapping[str, Any]
 ) -> tuple[Signature, dict[str, str]]:
     """Return `signature` with string annotations evaluated, and what could not be, with the cause.
 
@@ -23,15 +23,14 @@ def resolve(
     missing in the signature that is returned.
     """
     failures: dict[str, str] = {}
+    local = dict(scope)
 
     def evaluated(name: str, hint: Any) -> Any:
         if hint is Signature.empty:
             return hint
         holder = types.SimpleNamespace(__annotations__={name: hint})
         try:
-            return typing.get_type_hints(holder, dict(namespace), dict(scope), include_extras=True)[
-                name
-            ]
+            return typing.get_type_hints(holder, namespace, local, include_extras=True)[name]
         except Exception as error:  # evaluating an annotation runs whatever it says
             failures[name] = f"{type(error).__name__}: {error}"
             return Signature.empty
@@ -50,7 +49,7 @@ _MODULES = re.compile(r"(?:[A-Za-z_<][\w<>]*\.)+(?=[A-Za-z_])")
 def show(annotation: Any) -> str:
     """Return `annotation` as one would write it, without the names of modules."""
     text = _MODULES.sub("", inspect.formatannotation(annotation))
-    return text.replace("NoneType", "None")
+    return text.replace("NoneType", "None").replace("~", "")
 
 
 def show_signature(signature: Signature) -> str:
@@ -105,7 +104,7 @@ def _parameter_differs(expected: Parameter, found: Parameter) -> str | None:
         return f"parameter '{expected.name}' has another default"
     if found.annotation is Parameter.empty:
         return None
-    if canonical(expected.annotation) != canonical(found.annotation):
+    if _canonical(expected.annotation) != _canonical(found.annotation):
         return (
             f"parameter '{expected.name}' is `{show(found.annotation)}`,"
             f" not `{show(expected.annotation)}`"
@@ -118,21 +117,21 @@ def _same_default(expected: object, found: object) -> bool:
 
 
 def _result_differs(expected: Any, found: Any) -> str | None:
-    if found is Signature.empty or canonical(expected) == canonical(found):
+    if found is Signature.empty or _canonical(expected) == _canonical(found):
         return None
     if isinstance(expected, type) and isinstance(found, type) and issubclass(found, expected):
         return None
     return f"the result is `{show(found)}`, not `{show(expected)}`"
 
 
-def canonical(annotation: Any) -> Any:
+def _canonical(annotation: Any) -> Any:
     """Return a form that is equal for annotations of one meaning: `Optional[int]`, `int | None`."""
     origin = typing.get_origin(annotation)
     if origin is None:
         return annotation
     if origin is typing.Annotated:
-        return canonical(annotation.__origin__)
-    arguments = tuple(canonical(argument) for argument in typing.get_args(annotation))
+        return _canonical(annotation.__origin__)
+    arguments = tuple(_canonical(argument) for argument in typing.get_args(annotation))
     if origin in {typing.Union, types.UnionType}:
         return frozenset(arguments)
     return origin, arguments
