@@ -3,7 +3,6 @@
 Owner: `_receivers` and `_closed` are touched under `_lock`; topics belong to the broker.
 """
 
-import logging
 from collections.abc import Callable
 from threading import Lock
 from types import TracebackType
@@ -20,10 +19,9 @@ from transports.errors import (
 from transports.memory.broker import acquire_broker, release_broker
 from transports.memory.log import size_of
 from transports.memory.receivers import InboxReceiver, SharedReceiver
+from transports.outcome import tell
 
 __all__ = ["MemoryTransport", "open_transport"]
-
-_log = logging.getLogger(__name__)
 
 _PARTITIONS = 12
 _MAX_UNACKED = 1000
@@ -107,11 +105,7 @@ class MemoryTransport:
             outcome = self._append(address, message)
         except TransportError as error:
             outcome = error
-        try:
-            on_sent(outcome)
-        except Exception:
-            # Whoever sends is not the one to hear of it: `send` raises nothing.
-            _log.exception("on_sent_failed")
+        tell(on_sent, outcome)
 
     def _append(self, address: Address, message: Message) -> Receipt:
         size = size_of(message)
