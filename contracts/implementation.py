@@ -73,13 +73,12 @@ def _unservable(implementation: object) -> Mistake | None:
     name = type(implementation).__name__
     if BINDER in getattr(implementation, "__dict__", {}):
         return Mistake("is a stub, which calls a service; pass what implements it", name)
-    return (
-        None if _contracts(type(implementation)) else Mistake(_contractless(implementation), name)
-    )
+    if not _contracts(type(implementation)):
+        return Mistake(_contractless(type(implementation)), name)
+    return None
 
 
-def _contractless(implementation: object) -> str:
-    cls = type(implementation)
+def _contractless(cls: type) -> str:
     undecorated = [base.__name__ for base in cls.__mro__ if is_contract(base)]
     if undecorated:
         return f"implements {undecorated[0]}, where no method carries `@method`; put it there"

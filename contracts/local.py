@@ -31,8 +31,8 @@ class LocalMethod:
             return self._handler(*args, **kwargs)
         if _loop_runs():
             msg = (
-                f"{self._owner}.{self._attribute} is `async def` and an event loop runs in this thread:"
-                f" write `await impl.{self._attribute}.aio(...)`"
+                f"{self._owner}.{self._attribute} is `async def`, and an event loop runs in this"
+                f" thread: write `await impl.{self._attribute}.aio(...)`"
             )
             raise RuntimeError(msg)
         return asyncio.run(self._handler(*args, **kwargs))

@@ -43,16 +43,14 @@ def member_mistakes(contract: type) -> Iterator[Mistake]:
     methods = methods_of(contract)
     if not methods:
         yield Mistake("has no methods; put `@method` above those to call", contract.__name__)
-    for name, problem in (*_strangers(contract), *_attributes(contract)):
+    for name, ((_, value), *_) in _definitions(contract).items():
+        if isinstance(value, Method):
+            yield from _method_mistakes(contract, name, methods)
+        elif not name.startswith("_") and type(value) in _UNFIT:
+            yield Mistake(_UNFIT[type(value)], contract.__name__, name)
+    for name in _attributes(contract):
+        problem = "is an attribute; a service has methods alone: remove it"
         yield Mistake(problem, contract.__name__, name)
-    for name, (owner, method) in methods.items():
-        problems = method_problems(method, owner)
-        for parameter, problem in problems:
-            yield Mistake(problem, contract.__name__, name, parameter)
-        for problem in _naming(name, methods):
-            yield Mistake(problem, contract.__name__, name)
-        for problem in () if problems else _clashes(contract, name):
-            yield Mistake(problem, contract.__name__, name)
 
 
 def _definitions(contract: type) -> dict[str, list[tuple[type, Any]]]:
@@ -65,19 +63,22 @@ def _definitions(contract: type) -> dict[str, list[tuple[type, Any]]]:
     return found
 
 
-def _strangers(contract: type) -> Iterator[tuple[str, str]]:
-    for name, ((_, value), *_) in _definitions(contract).items():
-        if not name.startswith("_") and type(value) in _UNFIT:
-            yield name, _UNFIT[type(value)]
-
-
-def _attributes(contract: type) -> Iterator[tuple[str, str]]:
+def _attributes(contract: type) -> Iterator[str]:
     for owner in contract.__mro__:
         if owner.__module__ in _FOREIGN:
             continue
         for name, hint in inspect.get_annotations(owner).items():
             if not name.startswith("_") and name not in vars(owner) and "ClassVar" not in str(hint):
-                yield name, "is an attribute; a service has methods alone: remove it"
+                yield name
+
+
+def _method_mistakes(contract: type, name: str, methods: Mapping[str, Member]) -> Iterator[Mistake]:
+    owner, method = methods[name]
+    problems = method_problems(method, owner)
+    for parameter, problem in problems:
+        yield Mistake(problem, contract.__name__, name, parameter)
+    for problem in (*_naming(name, methods), *(() if problems else _clashes(contract, name))):
+        yield Mistake(problem, contract.__name__, name)
 
 
 def _naming(name: str, methods: Mapping[str, Member]) -> Iterator[str]:
