@@ -5,7 +5,6 @@ The names and encodings are those of Spring's `ReplyingKafkaTemplate` (`kafka_co
 table, `tests/rpc/test_envelope.py` holds the golden bytes. Pure.
 """
 
-import enum
 import math
 import struct
 from collections.abc import Mapping
@@ -18,7 +17,6 @@ __all__ = [
     "CONTROL",
     "Cancel",
     "EnvelopeError",
-    "Kind",
     "Reply",
     "Request",
     "cancel_message",
@@ -32,6 +30,9 @@ __all__ = [
 
 VERSION = b"1"
 STATUS_OK = b"OK"
+REQUEST = b"request"
+REPLY = b"reply"
+CANCEL = b"cancel"
 
 H_CALL = "kafka_correlationId"
 H_REPLY_TOPIC = "kafka_replyTopic"
@@ -45,20 +46,16 @@ H_TIMEOUT = "rpc-timeout"
 H_ATTEMPT = "rpc-attempt"
 H_STATUS = "rpc-status"
 
+_VERSION_1 = (H_VERSION, VERSION)
+_KIND_REPLY = (H_KIND, REPLY)
+_OK = (H_STATUS, STATUS_OK)
+
 CONTROL = frozenset({H_CALL, H_REPLY_TOPIC, H_REPLY_PARTITION, H_CONTENT_TYPE})
 """Header names that, beside every `rpc-` and `kafka_` one, are ours: never a caller's metadata."""
 
 _INT32 = struct.Struct(">i")
 _MAX_TIMEOUT_MS = 2**53  # beyond it a float no longer tells milliseconds apart
 _MAX_TEXT = 249  # the longest topic name Kafka takes; method and client names are no longer
-
-
-class Kind(enum.Enum):
-    """What a message is, in its `rpc-kind` header."""
-
-    REQUEST = b"request"
-    REPLY = b"reply"
-    CANCEL = b"cancel"
 
 
 class EnvelopeError(ValueError):
@@ -117,8 +114,8 @@ def request_headers(method: str, client: str, reply_to: Address, content_type: s
     return (
         *headers,
         (H_CONTENT_TYPE, content_type.encode()),
-        (H_VERSION, VERSION),
-        (H_KIND, Kind.REQUEST.value),
+        _VERSION_1,
+        (H_KIND, REQUEST),
         (H_METHOD, method.encode()),
         (H_CLIENT, client.encode()),
     )
@@ -147,8 +144,8 @@ def request_message(
 def cancel_message(call_id: bytes, method: str, client: str, key: bytes | None) -> Message:
     """Return the record that tells the server to give up a call."""
     headers: Headers = (
-        (H_VERSION, VERSION),
-        (H_KIND, Kind.CANCEL.value),
+        _VERSION_1,
+        (H_KIND, CANCEL),
         (H_METHOD, method.encode()),
         (H_CLIENT, client.encode()),
         (H_CALL, call_id),
@@ -161,13 +158,14 @@ def reply_message(request: Request, code: Code | None, content_type: str, body: 
     headers: Headers = (
         (H_CALL, request.call_id),
         (H_CONTENT_TYPE, content_type.encode()),
-        (H_VERSION, VERSION),
-        (H_KIND, Kind.REPLY.value),
-        (H_METHOD, request.method.encode()),
-        (H_STATUS, STATUS_OK if code is None else code.value.encode()),
+        _VERSION_1,
+        _KIND_REPLY,
+        (H_METHOD, request.headers.get(H_METHOD, b"")),
+        _OK if code is None else (H_STATUS, code.value.encode()),
     )
-    if request.client is not None:
-        headers += ((H_CLIENT, request.client.encode()),)
+    client = request.headers.get(H_CLIENT)
+    if client is not None:
+        headers += ((H_CLIENT, client),)
     return Message(body, headers, request.key)
 
 
@@ -178,33 +176,36 @@ def decode_request(message: Message) -> Request | Cancel:
     that does not say its kind is a request, as those of Spring's template.
     """
     headers = dict(message.headers)
-    kind = headers.get(H_KIND, Kind.REQUEST.value)
+    kind = headers.get(H_KIND, REQUEST)
     call_id = _call_id(headers)
-    if kind == Kind.CANCEL.value:
+    if kind == CANCEL:
         return Cancel(call_id, _optional_text(H_CLIENT, headers))
-    if kind != Kind.REQUEST.value:
+    if kind != REQUEST:
         raise EnvelopeError(f"{H_KIND} is neither request nor cancel")
-    bare = Request(call_id, "", None, None, _reply_to(headers), None, b"", message.key, 1, headers)
+    reply_to = _reply_to(headers)
     try:
-        return _complete(bare, message.body)
+        return _request(message, headers, call_id, reply_to)
     except EnvelopeError as error:
-        error.answerable = bare
+        error.answerable = Request(
+            call_id, "", None, None, reply_to, None, b"", message.key, 1, headers
+        )
         raise
 
 
-def _complete(bare: Request, body: bytes) -> Request:
-    headers = bare.headers
+def _request(
+    message: Message, headers: Mapping[str, bytes], call_id: bytes, reply_to: Address
+) -> Request:
     if headers.get(H_VERSION, VERSION) != VERSION:
         raise EnvelopeError(f"{H_VERSION} is not {VERSION.decode()}: the caller is newer")
     return Request(
-        bare.call_id,
+        call_id,
         _text(H_METHOD, headers.get(H_METHOD, b"")),
         _optional_text(H_CLIENT, headers),
         _timeout(headers.get(H_TIMEOUT)),
-        bare.reply_to,
+        reply_to,
         _optional_text(H_CONTENT_TYPE, headers),
-        body,
-        bare.key,
+        message.body,
+        message.key,
         _attempt(headers.get(H_ATTEMPT)),
         headers,
     )
@@ -213,7 +214,7 @@ def _complete(bare: Request, body: bytes) -> Request:
 def decode_reply(message: Message) -> Reply:
     """Read a reply from a message. Raises `EnvelopeError` where it can't be one."""
     headers = dict(message.headers)
-    if headers.get(H_KIND, Kind.REPLY.value) != Kind.REPLY.value:
+    if headers.get(H_KIND, REPLY) != REPLY:
         raise EnvelopeError(f"{H_KIND} is not reply")
     return Reply(
         call_id=_call_id(headers),

@@ -65,7 +65,8 @@ class Intake:
         self._stop = stop
         self._send = send
         self._clock = clock
-        self._settled = threading.Condition()
+        self._lock = threading.Lock()
+        self._settled = threading.Condition(self._lock)
         self._open = 0
         self.rejected = 0
         """Messages that could be neither run nor answered."""
@@ -99,7 +100,7 @@ class Intake:
         if isinstance(job, RpcError):
             self._refuse(request, delivery, job)
             return
-        with self._settled:
+        with self._lock:
             admitted = self._admission.admit(job.key, job, job.context.remaining)
             if admitted.verdict is Verdict.RUN:
                 self._open += 1
@@ -135,7 +136,7 @@ class Intake:
 
     def _cancel(self, cancel: Cancel) -> None:
         key: CallKey = (cancel.client, cancel.call_id)
-        with self._settled:
+        with self._lock:
             job = self._admission.running(key)
         if job is not None:
             job.context.cancel()
@@ -145,7 +146,7 @@ class Intake:
 
     def finish(self, job: Job, reply: Message) -> None:
         """Send the reply to `job` and settle it once the broker has it."""
-        with self._settled:
+        with self._lock:
             self._admission.finish(job.key, reply, remember=not job.invites_retry)
         self._send(job.request.reply_to, reply, lambda sent: self._replied(job, sent))
 
@@ -167,7 +168,7 @@ class Intake:
         self._answer(request.reply_to, error_reply(request, codec, error), delivery.ack)
 
     def _answer(self, address: Address, reply: Message, ack: Callable[[], None]) -> None:
-        with self._settled:
+        with self._lock:
             self._open += 1
         self._send(address, reply, lambda sent: self._settle(sent, ack))
 
@@ -175,7 +176,7 @@ class Intake:
         if isinstance(sent, TransportError):
             _log.error("reply.failed", error=str(sent))
         ack()
-        with self._settled:
+        with self._lock:
             self._open -= 1
             if self._open == 0:
                 self._settled.notify_all()
@@ -185,7 +186,7 @@ class Intake:
 
     def _reject(self, delivery: Delivery, why: str) -> None:
         """Drop what can't be answered: a log line is all that is left of it."""
-        with self._settled:
+        with self._lock:
             self.rejected += 1
         _log.warning(
             "request.rejected",
