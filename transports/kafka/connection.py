@@ -1,0 +1,76 @@
+"""Connecting to brokers: the settings all clients share, and failures told with their cause."""
+
+import logging
+from typing import TYPE_CHECKING
+
+from transports.kafka.config import KafkaConfig
+from transports.kafka.settings import Scope
+
+if TYPE_CHECKING:
+    from transports.kafka.driver.client import Client
+
+__all__ = ["connect", "driver_settings"]
+
+_NOISY = "kafka.cluster"
+"""The logger that says ten times a second that a topic is not there; we say it once."""
+_WORDY = (
+    "kafka.net.connection",
+    "kafka.producer.sender",
+    "kafka.protocol.parser",
+)
+"""Loggers that print requests and replies, and so every key and value, at DEBUG."""
+
+
+def driver_settings(config: KafkaConfig, *scopes: Scope) -> dict[str, object]:
+    """Return kafka-python's settings for a client of `scopes`: ours, then the user's."""
+    request_timeout = min(config.request_timeout, config.delivery_timeout)
+    return {
+        "bootstrap_servers": list(config.bootstrap),
+        "client_id": config.client_id,
+        "request_timeout_ms": int(request_timeout * 1000),
+        "metadata_max_age_ms": int(config.metadata_max_age * 1000),
+        "retry_backoff_ms": 20,
+        "reconnect_backoff_ms": 20,
+        "reconnect_backoff_max_ms": 1000,
+        "socket_connection_setup_timeout_ms": int(config.connect_timeout * 1000),
+        "connections_max_idle_ms": 540_000,
+        "metrics_enabled": False,
+        **config.settings("every", *scopes),
+    }
+
+
+def connect(
+    config: KafkaConfig,
+    settings: dict[str, object],
+    *,
+    thread_name: str | None,
+    timeout: float | None = None,
+) -> "Client":
+    """Return a connected client; see `open_client`. Raises a `TransportError` with the cause."""
+    # kafka-python takes 50 ms to import: nobody waits for it before a transport is used
+    from transports.kafka.driver.client import open_client  # noqa: PLC0415
+    from transports.kafka.driver.version import check_version  # noqa: PLC0415
+    from transports.kafka.errors import connecting  # noqa: PLC0415
+
+    check_version()
+    _hush()
+    wait = config.connect_timeout if timeout is None else min(timeout, config.connect_timeout)
+    try:
+        return open_client(settings, thread_name=thread_name, timeout=wait)
+    except Exception as error:
+        raise connecting(error, config.bootstrap) from error
+
+
+def _hush() -> None:
+    """Keep payloads out of debug logs, and repetitions out of all. Again: nothing."""
+    for name in _WORDY:
+        logging.getLogger(name).addFilter(_not_debug)
+    logging.getLogger(_NOISY).addFilter(_not_repeated)
+
+
+def _not_debug(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.DEBUG
+
+
+def _not_repeated(record: logging.LogRecord) -> bool:
+    return "not found in cluster metadata" not in str(record.msg)

@@ -1,0 +1,96 @@
+# ruff: noqa: SLF001 - this folder exists to reach into kafka-python's private code
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
+# - pyright brings stubs of kafka-python 2; what is meant here is 3.0
+"""Looking at topics and creating them. Owner: the thread that made it."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.errors import (
+    KafkaError,
+    NoError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
+
+from transports.kafka.driver.client import Client
+
+__all__ = ["Admin", "TopicFacts"]
+
+
+class TopicFacts(NamedTuple):
+    """What a topic is, and what we may do with it."""
+
+    partitions: int
+    ready: bool
+    """Whether every partition has a leader."""
+    rights: frozenset[str] | None
+    """Operations allowed to us, as `READ`; None where brokers don't tell."""
+
+
+class Admin(KafkaAdminClient):  # type: ignore[misc]  # kafka-python is untyped
+    """The few administrative requests the transport makes, over a connected client."""
+
+    def __init__(self, client: Client, settings: Mapping[str, object]) -> None:
+        self.config = {**KafkaAdminClient.DEFAULT_CONFIG, **settings}
+        self._metrics = None
+        self._client = client
+        self._manager = client._manager
+        self._net = client._net
+        self._controller_id = None
+        self._closed = False
+
+    def facts(self, topic: str) -> TopicFacts | None:
+        """Return what `topic` is; None if there is none. Raises `KafkaError`."""
+        (found,) = self.describe_topics([topic])
+        error = for_code(found["error_code"])
+        if error is UnknownTopicOrPartitionError:
+            return None
+        if error is not NoError:
+            raise error(topic)
+        partitions = found["partitions"]
+        allowed = found.get("topic_authorized_operations")
+        rights = frozenset(map(str, allowed)) if isinstance(allowed, list) else None
+        return TopicFacts(
+            len(partitions),
+            bool(partitions) and all(p["leader_id"] >= 0 for p in partitions),
+            rights,
+        )
+
+    def brokers(self) -> int:
+        """Return how many brokers the cluster has."""
+        return len(self._manager.cluster.brokers())
+
+    def topic_config(self, topic: str, names: list[str]) -> Mapping[str, str]:
+        """Return those settings of `topic`; none where we may not see them."""
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic, dict.fromkeys(names))
+        try:
+            found = self.describe_configs([resource], config_filter="all")
+        except KafkaError:
+            return {}
+        values = found.get("topic", {}).get(topic, {})
+        return {name: str(values[name]["value"]) for name in names if name in values}
+
+    def create(
+        self, topic: str, partitions: int, replication: int, configs: Mapping[str, str]
+    ) -> None:
+        """Create `topic`. Raises `KafkaError`."""
+        self.create_topics(
+            {
+                topic: {
+                    "num_partitions": partitions,
+                    "replication_factor": replication,
+                    "configs": dict(configs),
+                }
+            }
+        )
+
+    def shut(self) -> None:
+        """Close the client and its thread. Never raises."""
+        self._closed = True
+        self._client.shut()
+
+    def __del__(self) -> None:
+        """Nothing: `shut` is called explicitly."""

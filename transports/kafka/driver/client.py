@@ -1,0 +1,175 @@
+# ruff: noqa: SLF001 - this folder exists to reach into kafka-python's private code
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
+# - pyright brings stubs of kafka-python 2; what is meant here is 3.0
+"""One connection manager of kafka-python, with its traps cured, connected or explained.
+
+Owner: the thread that `open_client` was called from, until it hands the client on.
+"""
+
+import functools
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kafka.cluster import ClusterMetadata
+from kafka.errors import (
+    IllegalSaslStateError,
+    KafkaError,
+    KafkaTimeoutError,
+    SaslAuthenticationFailedError,
+    UnsupportedSaslMechanismError,
+)
+from kafka.future import Future
+from kafka.net.compat import KafkaNetClient
+from kafka.net.manager import KafkaConnectionManager
+from kafka.net.selector import NetworkSelector
+
+__all__ = ["Client", "open_client"]
+
+_FATAL = (SaslAuthenticationFailedError, UnsupportedSaslMechanismError, IllegalSaslStateError)
+_BUSY_WAIT_MS = 1000
+
+
+class QuietCluster(ClusterMetadata):  # type: ignore[misc]  # kafka-python is untyped
+    """Cluster metadata that creates no topic and doesn't wake the loop for what it knows.
+
+    Stock, each pass over a partition without a leader asks for metadata and wakes the loop that
+    would fetch it, which spins until the partition is back: for a deleted topic, for ever.
+    """
+
+    def __init__(self, **configs: object) -> None:
+        super().__init__(**configs)
+        self.config["allow_auto_create_topics"] = False
+
+    def request_update(self) -> Any:
+        with self._lock:
+            asked = self._need_update and self._future is not None and not self._future.is_done
+            if asked and self._refresh_loop_future is not None:
+                return self._future
+        return super().request_update()
+
+    def update_metadata(self, metadata: Any) -> None:
+        """Take an answer; ask again for topics that were added while it was under way."""
+        super().update_metadata(metadata)
+        if self._topics - {topic.name for topic in metadata.topics}:
+            self._need_update = True
+
+
+class Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python is untyped
+    """Connections that remember why they failed; stock, that is only logged."""
+
+    def __init__(self, net: NetworkSelector, **configs: object) -> None:
+        super().__init__(net, **configs)
+        self.cluster = QuietCluster(
+            bootstrap_servers=self.config["bootstrap_servers"],
+            metadata_max_age_ms=self.config["metadata_max_age_ms"],
+            client_dns_lookup=self.config["client_dns_lookup"],
+        )
+        self.cluster.attach(self)
+        self.trouble: BaseException | None = None
+        """Why the last connection could not be made; None since one was."""
+        self.refused: dict[object, BaseException] = {}
+        self.on_refused: Callable[[], None] = lambda: None
+
+    def get_connection(self, node_id: object, *args: object, **options: object) -> Any:
+        known = node_id in self._conns
+        connection = super().get_connection(node_id, *args, **options)
+        if not known:
+            connection.init_future.add_callback(self._made)
+            connection.init_future.add_errback(functools.partial(self._failed, node_id))
+        return connection
+
+    def _made(self, _: object) -> None:
+        self.trouble = None
+
+    def _failed(self, node_id: object, error: BaseException) -> None:
+        if self.closed:
+            return
+        self.trouble = error
+        if isinstance(error, _FATAL) or "CERTIFICATE_VERIFY_FAILED" in str(error):
+            self.refused[node_id] = error
+            self.on_refused()
+
+
+class Client(KafkaNetClient):  # type: ignore[misc]  # kafka-python is untyped
+    """The client that producers and consumers are built on."""
+
+    def __init__(self, configs: Mapping[str, object]) -> None:
+        net = NetworkSelector(**configs)
+        super().__init__(net=net, manager=Manager(net, **configs))
+
+    @property
+    def trouble(self) -> BaseException | None:
+        """Why brokers can't be reached at the moment, where that is known."""
+        found: BaseException | None = self._manager.trouble
+        return found
+
+    def connection_delay(self, node_id: object) -> float:
+        """Return milliseconds, as the sender takes it; stock returns seconds, and 0 when busy.
+
+        A busy node would make the sender spin; its reply wakes the loop anyway.
+        """
+        connection = self._manager._conns.get(node_id)
+        if connection is not None and (connection.paused or connection.initializing):
+            return _BUSY_WAIT_MS
+        delay: float = super().connection_delay(node_id)
+        return delay * 1000
+
+    def bootstrap(self, timeout: float) -> None:
+        """Find a broker; give up as soon as every address has refused us.
+
+        Raises what the last connection met, or `KafkaTimeoutError`.
+        """
+        manager = self._manager
+        gate = Future()
+        wanted = len(manager.cluster.bootstrap_brokers())
+
+        def settle(_: object = None) -> None:
+            if not gate.is_done:
+                gate.success(None)
+
+        def refused() -> None:
+            if len(manager.refused) >= wanted:
+                settle()
+
+        manager.on_refused = refused
+        deadline = time.monotonic() + timeout
+        found = manager.bootstrap_async(timeout * 1000)
+        found.add_both(settle)
+        try:
+            self._net.run(manager.wait_for, gate, max(0.0, deadline - time.monotonic()) * 1000)
+        except KafkaTimeoutError as error:
+            raise manager.trouble or error from None
+        if not found.succeeded():
+            raise next(iter(manager.refused.values()), None) or manager.trouble or found.exception
+
+    def shut(self) -> None:
+        """Close connections, the loop and its thread. Never raises."""
+        try:
+            self.close()
+        except (KafkaError, RuntimeError, OSError):
+            return
+
+
+def open_client(
+    configs: Mapping[str, object], *, thread_name: str | None, timeout: float
+) -> Client:
+    """Return a client that has reached a broker.
+
+    With a `thread_name`, its loop runs on a thread of that name; else whoever polls it drives it.
+    Raises what stood in the way, and leaves nothing open then.
+    """
+    client = Client(configs)
+    try:
+        if thread_name is not None:
+            _start(client._net, thread_name)
+        client.bootstrap(timeout)
+    except BaseException:
+        client.shut()
+        raise
+    return client
+
+
+def _start(net: Any, thread_name: str) -> None:
+    net.start()
+    net._io_thread.name = thread_name

@@ -1,0 +1,92 @@
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
+# - pyright brings stubs of kafka-python 2; what is meant here is 3.0
+"""Group membership without lost joins and without stale positions."""
+
+from collections.abc import Callable
+from typing import Any
+
+from kafka.coordinator.assignors.abstract import RebalanceProtocol
+from kafka.coordinator.consumer import ConsumerCoordinator
+from kafka.errors import KafkaError
+from kafka.future import Future
+from kafka.protocol.consumer import LeaveGroupRequest
+
+from transports.log import get_logger
+
+__all__ = ["SteadyCoordinator"]
+
+_log = get_logger(__name__)
+
+
+class HeldJoin:
+    """A join under way that is not thrown away for having finished.
+
+    Stock asks `is_done` to decide whether to begin another join, also when the finished one was
+    never looked at: it ended between two polls.
+    """
+
+    is_done = False
+
+    def __init__(self, future: Future) -> None:
+        self._future = future
+
+    def add_callback(self, callback: Callable[..., object]) -> None:
+        self._future.add_callback(callback)
+
+    def add_errback(self, errback: Callable[..., object]) -> None:
+        self._future.add_errback(errback)
+
+
+class SteadyCoordinator(ConsumerCoordinator):  # type: ignore[misc]  # kafka-python is untyped
+    """A coordinator that applies each join it began, and forgets positions in a rebalance."""
+
+    _held: HeldJoin | None = None
+
+    @property
+    def _join_task(self) -> Any:
+        return self._held
+
+    @_join_task.setter
+    def _join_task(self, future: Future | None) -> None:
+        self._held = None if future is None else HeldJoin(future)
+
+    def need_rejoin(self) -> bool:
+        """Return whether there is a join to begin, or one to finish.
+
+        Stock forgets the latter when the join came of a change in metadata that the join itself
+        took note of: the member then waits for ever.
+        """
+        return self._held is not None or bool(super().need_rejoin())
+
+    async def _on_join_prepare_async(self, *args: object, **options: object) -> None:
+        """Give the assignment up, as the Java client does.
+
+        Stock keeps the positions of partitions that it gets back, although others may have read on
+        in a generation that this member missed.
+        """
+        await super()._on_join_prepare_async(*args, **options)
+        if self._rebalance_protocol == RebalanceProtocol.EAGER:
+            self._subscription.assign_from_subscribed([])
+
+    async def maybe_leave_group_async(
+        self, reason: str | None = None, timeout_ms: float | None = None
+    ) -> None:
+        """Leave the group, also while a join is under way.
+
+        Stock sends the request on the connection where the join is waiting, behind it, so that the
+        others wait for a member that has gone.
+        """
+        generation = self._generation
+        if self._held is not None and generation.has_member_id() and self.coordinator():
+            node = int(str(self.coordinator_id).removeprefix("coordinator-"))
+            request = LeaveGroupRequest(
+                group_id=self.group_id,
+                member_id=generation.member_id,
+                members=[LeaveGroupRequest.MemberIdentity(member_id=generation.member_id)],
+            )
+            try:
+                await self._manager.wait_for(self._manager.send(request, node_id=node), timeout_ms)
+            except KafkaError as error:
+                _log.debug("kafka.leave_failed", group=self.group_id, why=str(error))
+            self.reset_generation()
+        await super().maybe_leave_group_async(reason, timeout_ms)

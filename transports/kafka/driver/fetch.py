@@ -1,0 +1,102 @@
+# ruff: noqa: SLF001 - this folder exists to reach into kafka-python's private code
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
+# - pyright brings stubs of kafka-python 2; what is meant here is 3.0
+"""Reading fetched batches so that no byte in them can stop a consumer."""
+
+import itertools
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+from kafka.consumer.fetcher import Fetcher
+from kafka.errors import KafkaError
+from kafka.protocol.consumer import IsolationLevel
+
+from transports.kafka.records import Base, Record, read_records
+
+__all__ = ["TolerantFetcher", "UnreadableBatch"]
+
+
+class UnreadableBatch(Exception):  # noqa: N818 - it is a state of the log, not of a caller
+    """A batch fails its checksum or can't be unpacked; the next fetch may bring it whole."""
+
+    def __init__(self, topic: str, partition: int, offset: int, following: int, why: str) -> None:
+        super().__init__(f"{topic}/{partition} can't be read at offset {offset}: {why}")
+        self.partition = partition
+        self.offset = offset
+        self.following = following
+        """The first offset behind the batch."""
+
+
+class TolerantRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka-python is untyped
+    """The records of one fetch.
+
+    Stock, a batch that raises once leaves `poll` in an endless loop.
+    """
+
+    def take(self, n: int | None = None) -> list[Record]:
+        """Return up to `n` records; raise `UnreadableBatch` if the very first can't be had.
+
+        After an error nothing is left here, so that the partition is fetched again.
+        """
+        records: list[Record] = []
+        try:
+            records.extend(itertools.islice(self.record_iterator, 0, n))
+        except UnreadableBatch:
+            self.drain()
+            if not records:
+                raise
+        return records
+
+    def _unpack_records(self, tp: Any, records: Any, *_: object) -> Iterator[Record]:
+        batch = None
+        try:
+            while (batch := records.next_batch()) is not None:
+                if self._wanted(batch):
+                    yield from self._read(batch)
+                self.next_fetch_offset = batch.next_offset
+        except (KafkaError, ValueError, IndexError, struct.error, OSError, EOFError) as error:
+            offset = self.next_fetch_offset
+            following = max(offset + 1, batch.next_offset if batch is not None else 0)
+            why = str(error) or type(error).__name__
+            raise UnreadableBatch(tp.topic, tp.partition, offset, following, why) from error
+        self.drain()
+
+    def _wanted(self, batch: Any) -> bool:
+        """Check the batch; False for those of no concern to an application."""
+        if batch.magic < 2:
+            raise ValueError(f"its format {batch.magic} is older than Kafka 0.11")
+        if self.check_crcs and not batch.validate_crc():
+            raise ValueError("its checksum is wrong")
+        self.leader_epoch = batch.leader_epoch
+        if self.isolation_level == IsolationLevel.READ_COMMITTED and batch.has_producer_id():
+            self._consume_aborted_transactions_up_to(batch.last_offset)
+            if self._contains_abort_marker(batch):
+                self.aborted_producer_ids.discard(batch.producer_id)
+            elif self._is_batch_aborted(batch):
+                return False
+        return not batch.is_control_batch
+
+    def _read(self, batch: Any) -> Iterator[Record]:
+        batch._maybe_uncompress()
+        stamp = batch.max_timestamp if batch.timestamp_type == batch.LOG_APPEND_TIME else None
+        for record in read_records(
+            bytes(batch._buffer),
+            batch._pos,
+            batch.records_count,
+            Base(batch.base_offset, batch.first_timestamp, stamp),
+        ):
+            self.next_fetch_offset = record.offset + 1
+            self.bytes_read += record.size
+            yield record
+
+
+class TolerantFetcher(Fetcher):  # type: ignore[misc]  # kafka-python is untyped
+    """A fetcher that reads with `TolerantRecords`."""
+
+    PartitionRecords = TolerantRecords
+
+    def abandon(self) -> None:
+        """Drop what was fetched, so that a thread which still looks through it comes out."""
+        self._completed_fetches.clear()
+        self._next_partition_records = None

@@ -1,0 +1,264 @@
+"""A shared receiver: one member of the consumer group that serves a topic.
+
+The session's thread polls; the thread that calls `receive` hands out, commits, and watches over the
+session; any thread acknowledges. What is in flight or waits to be handed out is bounded: at the
+bound the member pauses all its partitions, and keeps polling.
+
+Owners: all of the receiver's state is guarded by `_changed`, which is never held while calling
+kafka-python's network code.
+"""
+
+import functools
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from transports.base import Address, Delivery, Receipt
+from transports.errors import TransportError
+from transports.kafka.config import KafkaConfig
+from transports.kafka.offsets import Offsets, PartitionLog
+from transports.kafka.records import Record
+from transports.kafka.session import Session
+from transports.kafka.topics import ensure_topic
+from transports.log import get_logger
+
+__all__ = ["SharedReceiver"]
+
+_log = get_logger(__name__)
+
+
+class SharedReceiver:
+    """Receives a share of what is sent to a topic. See `Receiver`."""
+
+    def __init__(self, config: KafkaConfig, topic: str) -> None:
+        ensure_topic(config, topic, "request", "READ", config.connect_timeout)
+        self._config = config
+        self._topic = topic
+        self._group = config.group_prefix + topic
+        self._changed = threading.Condition()
+        self._offsets = Offsets()
+        self._queue: deque[tuple[int, Record]] = deque()
+        self._queued_bytes = 0
+        self._failure: TransportError | None = None
+        self._closed = False
+        self._paused = False
+        self._revoking = False
+        self._committing = False
+        self._commit_at = 0.0
+        self._session = self._begin()
+        self._await_join()
+
+    @property
+    def address(self) -> Address:
+        """The topic to send to."""
+        return Address(self._topic)
+
+    def receive(self, max_wait: float) -> Sequence[Delivery]:
+        """Return what has arrived; see `Receiver.receive`."""
+        deadline = time.monotonic() + max_wait
+        while True:
+            with self._changed:
+                if self._closed:
+                    return ()
+                self._raise_failure()
+                deliveries = self._hand_out()
+                now = time.monotonic()
+                if not deliveries and now < deadline and not self._due(now):
+                    self._changed.wait(min(deadline, self._next_duty(now)) - now)
+                    now = time.monotonic()
+                    deliveries = () if self._closed else self._hand_out()
+            self._do_duties(now)
+            if deliveries or now >= deadline:
+                return deliveries
+
+    def close(self, timeout: float) -> None:
+        """Commit, leave the group, and stop, within `timeout` seconds; see `Receiver.close`."""
+        with self._changed:
+            if self._closed:
+                return
+            self._closed = True
+            self._queue.clear()
+            self._changed.notify_all()
+        self._session.stop(timeout)
+
+    # From the session's thread, and kafka-python's I/O thread
+
+    def arrived(self, session: Session, polled: Sequence[tuple[int, list[Record]]]) -> None:
+        """Queue what a poll brought."""
+        with self._changed:
+            if session is not self._session or self._closed or self._revoking:
+                return
+            for partition, records in polled:
+                self._queue.extend([(partition, record) for record in records])
+                self._queued_bytes += sum(record.size for record in records)
+            if session.member is not None and self._load() >= 1.0:
+                self._paused = True
+                session.member.pause_all()
+            self._changed.notify_all()
+
+    def failed(self, session: Session, error: TransportError) -> None:
+        """Keep what went wrong for whoever calls `receive`."""
+        with self._changed:
+            if session is self._session:
+                self._failure = error
+                self._changed.notify_all()
+
+    def assigned(
+        self, session: Session, starts: Mapping[int, int | None], topic_id: object
+    ) -> None:
+        """Hold these partitions."""
+        with self._changed:
+            if session is self._session:
+                self._revoking = False
+                self._paused = False
+                self._offsets.assign(starts, topic_id)
+                self._changed.notify_all()
+
+    def revoking(self, session: Session) -> None:
+        """Hand out nothing more of what is held."""
+        with self._changed:
+            if session is self._session:
+                self._revoking = True
+                self._queue.clear()
+                self._queued_bytes = 0
+
+    def drained(self, session: Session) -> bool:
+        """Whether the rebalance need not wait for what is in flight."""
+        with self._changed:
+            return session is not self._session or self._closed or self._offsets.drained()
+
+    def committable(self, session: Session) -> Mapping[int, int]:
+        """Return the offsets to commit before partitions are given up."""
+        with self._changed:
+            return self._offsets.committable() if session is self._session else {}
+
+    def released(self, session: Session) -> None:
+        """Hold nothing."""
+        with self._changed:
+            if session is self._session:
+                self._queue.clear()
+                self._queued_bytes = 0
+                self._offsets.release()
+
+    # Under the lock
+
+    def _raise_failure(self) -> None:
+        error, self._failure = self._failure, None
+        if error is not None:
+            raise error
+
+    def _load(self) -> float:
+        """How much of what may be here is here: 1.0 is the bound."""
+        count = (len(self._queue) + self._offsets.in_flight) / max(1, self._config.max_unacked)
+        size = self._queued_bytes + self._offsets.in_flight_bytes
+        return max(count, size / max(1, self._config.max_unacked_bytes))
+
+    def _hand_out(self) -> Sequence[Delivery]:
+        """Take from the queue what the bound admits."""
+        if not self._queue:
+            return ()
+        room = self._config.max_unacked - self._offsets.in_flight
+        space = self._config.max_unacked_bytes - self._offsets.in_flight_bytes
+        now = time.time()
+        deliveries: list[Delivery] = []
+        while self._queue and len(deliveries) < room and space > 0:
+            partition, record = self._queue.popleft()
+            self._queued_bytes -= record.size
+            log = self._offsets.take(partition, record.offset, record.size)
+            if log is not None:
+                space -= record.size
+                deliveries.append(self._delivery(partition, record, log, now))
+        return deliveries
+
+    def _delivery(self, partition: int, record: Record, log: PartitionLog, now: float) -> Delivery:
+        receipt = Receipt(self._topic, partition, record.offset)
+        age = max(0.0, now - record.timestamp / 1000)
+        settle = functools.partial(self._settle, log)
+        return Delivery(record.message, receipt, age, settle, record.problem)
+
+    def _due(self, now: float) -> bool:
+        return now >= self._next_duty(now)
+
+    def _next_duty(self, now: float) -> float:
+        """When to look after commits and the session again."""
+        return max(self._commit_at, now) if self._commit_at > now else now
+
+    # Without the lock
+
+    def _settle(self, log: PartitionLog, delivery: Delivery) -> None:
+        with self._changed:
+            if not log.settle(delivery.receipt.offset):
+                return
+            full = self._paused or bool(self._queue)
+            member = self._session.member if self._revoking else None
+            if full:
+                self._changed.notify_all()
+        if member is not None:
+            member.settled()
+
+    def _do_duties(self, now: float) -> None:
+        """Resume, commit, and see whether the session gets anywhere."""
+        with self._changed:
+            session, member = self._session, self._session.member
+            if self._paused and member is not None and self._load() <= 0.5:
+                self._paused = False
+                member.resume_all()
+            due = now >= self._commit_at and not self._closed
+            offsets: Mapping[int, int] = {}
+            if due:
+                self._commit_at = now + self._config.commit_interval
+                if member is not None and not self._committing and not self._revoking:
+                    offsets = self._offsets.committable()
+                    self._committing = bool(offsets)
+        if member is not None and offsets:
+            future = member.commit_offsets(offsets)
+            future.add_callback(functools.partial(self._committed, offsets))
+            future.add_errback(self._not_committed)
+        if due:
+            self._watch(session, now)
+
+    def _committed(self, offsets: Mapping[int, int], _: Any) -> None:
+        with self._changed:
+            self._committing = False
+            self._offsets.committed(offsets)
+
+    def _not_committed(self, error: BaseException) -> None:
+        """Leave it to the next round; a rebalance under way has committed already."""
+        with self._changed:
+            self._committing = False
+        _log.debug("kafka.commit_failed", topic=self._topic, why=str(error))
+
+    def _watch(self, session: Session, now: float) -> None:
+        """Begin another session where this one is stuck."""
+        trouble = session.stuck(now, self._config.join_timeout)
+        if trouble is None:
+            return
+        _log.error("kafka.session_rebuilt", topic=self._topic, why=trouble)
+        with self._changed:
+            if self._closed:
+                return
+            self._offsets.release()
+            self._queue.clear()
+            self._queued_bytes = 0
+            self._revoking = self._committing = False
+            self._session = self._begin()
+        session.stop(0.0)
+
+    def _begin(self) -> Session:
+        session = Session(self._config, self._topic, self._group, self)
+        session.start()
+        return session
+
+    def _await_join(self) -> None:
+        """Wait for the first assignment, or for what stands in its way."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._failure is not None or self._session.joining_since is None,
+                self._config.connect_timeout,
+            )
+            error, self._failure = self._failure, None
+        if error is not None:
+            self.close(1.0)
+            raise error

@@ -1,0 +1,138 @@
+"""A private inbox: one partition, read from its end on, without a group.
+
+Owner: the thread that calls `receive`; it polls by itself, so that no hand-over between threads
+stands between a reply and whoever waits for it.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Sequence
+
+from kafka.errors import AuthorizationError, KafkaError
+
+from transports.base import Address, Delivery, Receipt
+from transports.errors import AddressUnknown
+from transports.kafka.config import KafkaConfig
+from transports.kafka.connection import connect, driver_settings
+from transports.kafka.driver.consume import Reader
+from transports.kafka.driver.fetch import UnreadableBatch
+from transports.kafka.errors import topic_failure
+from transports.kafka.records import Record
+from transports.kafka.topics import ensure_topic
+from transports.kafka.unreadable import Strikes
+from transports.log import get_logger
+
+__all__ = ["Inbox"]
+
+_log = get_logger(__name__)
+_PAUSE = 0.05
+
+
+class Inbox:
+    """Receives what is sent to one partition from now on. See `Receiver`."""
+
+    def __init__(self, config: KafkaConfig, address: Address) -> None:
+        topic, partition = address
+        partitions = ensure_topic(config, topic, "reply", "READ", config.connect_timeout)
+        if partition is None:
+            partition = random.randrange(partitions)  # noqa: S311 - any will do
+        if not 0 <= partition < partitions:
+            raise AddressUnknown(f"topic {topic} has {partitions} partitions, and no {partition}")
+        self._config = config
+        self._address = Address(topic, partition)
+        self._closed = threading.Event()
+        self._strikes = Strikes()
+        self._gone_since: float | None = None
+        self._reader = self._open()
+
+    @property
+    def address(self) -> Address:
+        """The topic and the partition to send to."""
+        return self._address
+
+    def receive(self, max_wait: float) -> Sequence[Delivery]:
+        """Return what has arrived; see `Receiver.receive`."""
+        deadline = time.monotonic() + max_wait
+        while not self._closed.is_set():
+            left = max(0.0, deadline - time.monotonic())
+            arrived = self._poll(left)
+            if arrived:
+                return arrived
+            if time.monotonic() >= deadline:
+                break
+        return ()
+
+    def close(self, timeout: float) -> None:
+        """Stop within `timeout` seconds; see `Receiver.close`."""
+        if not self._closed.is_set():
+            self._closed.set()
+            self._reader.shut(timeout)
+
+    def _open(self) -> Reader:
+        config, (topic, partition) = self._config, self._address
+        settings: dict[str, object] = {
+            **driver_settings(config),
+            "group_id": None,
+            "enable_auto_commit": False,
+            "auto_offset_reset": "latest",
+            "max_poll_records": 100_000,
+            "fetch_max_wait_ms": 500,
+            "fetch_max_bytes": 8_388_608,
+            "max_partition_fetch_bytes": max(1_048_576, config.max_message_bytes),
+            **config.settings("consumer"),
+        }
+        name = f"rpc-kafka-io-{config.client_id}-{topic}"
+        reader = Reader(connect(config, settings, thread_name=name), settings, topic)
+        try:
+            reader.open(partition or 0, config.connect_timeout)
+        except (KafkaError, ValueError) as error:
+            reader.shut(0.0)
+            raise topic_failure(error, topic, "reading", "Read") from error
+        return reader
+
+    def _poll(self, timeout: float) -> list[Delivery]:
+        try:
+            polled = self._reader.next_records(timeout)
+        except UnreadableBatch as unreadable:
+            self._stumble(unreadable)
+            return []
+        except AuthorizationError as error:
+            raise topic_failure(error, self._address.topic, "reading", "Read") from error
+        except (KafkaError, RuntimeError, OSError) as error:
+            if not self._closed.wait(_PAUSE):
+                _log.warning("kafka.read_failed", topic=self._address.topic, why=str(error))
+            return []
+        if not polled:
+            self._check_topic()
+        now = time.time()
+        return [self._delivery(record, now) for _, records in polled for record in records]
+
+    def _delivery(self, record: Record, now: float) -> Delivery:
+        topic, partition = self._address
+        receipt = Receipt(topic, partition or 0, record.offset)
+        age = max(0.0, now - record.timestamp / 1000)
+        return Delivery(record.message, receipt, age, _settled, record.problem)
+
+    def _stumble(self, unreadable: UnreadableBatch) -> None:
+        """Try again, and in the end step over what can't be read."""
+        if self._strikes.out(unreadable.partition, unreadable.offset):
+            _log.error("kafka.batch_skipped", why=str(unreadable), to=unreadable.following)
+            self._reader.step_over(unreadable.partition, unreadable.following)
+        else:
+            self._closed.wait(_PAUSE)
+
+    def _check_topic(self) -> None:
+        """Raise `AddressUnknown` when the topic has been gone for a while."""
+        if self._reader.partitions():
+            self._gone_since = None
+            return
+        now = time.monotonic()
+        self._gone_since = self._gone_since or now
+        if now - self._gone_since >= self._config.address_timeout:
+            self._gone_since = None
+            raise AddressUnknown(f"topic {self._address.topic}, this inbox, was deleted; create it")
+
+
+def _settled(_: Delivery) -> None:
+    """Nothing: nobody else would get what an inbox does not take."""

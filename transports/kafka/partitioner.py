@@ -1,0 +1,56 @@
+"""Which partition a message goes to. Pure; the caller brings the time and guards the state."""
+
+from collections.abc import Sequence
+
+__all__ = ["StickySpread", "murmur2", "partition_for_key"]
+
+_SEED = 0x9747B28C
+_M = 0x5BD1E995
+_MASK = 0xFFFFFFFF
+
+
+def murmur2(data: bytes) -> int:
+    """Return the 32-bit hash that the Java client's default partitioner takes of a key."""
+    length = len(data)
+    whole = length & ~3
+    h = _SEED ^ length
+    for i in range(0, whole, 4):
+        k = int.from_bytes(data[i : i + 4], "little") * _M & _MASK
+        k = (k ^ k >> 24) * _M & _MASK
+        h = (h * _M & _MASK) ^ k
+    if length > whole:
+        h = (h ^ int.from_bytes(data[whole:], "little")) * _M & _MASK
+    h = (h ^ h >> 13) * _M & _MASK
+    return h ^ h >> 15
+
+
+def partition_for_key(key: bytes, partitions: int) -> int:
+    """Return the partition that the Java client chooses for `key` among `partitions`."""
+    return (murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+class StickySpread:
+    """Spreads messages without a key: in turn over the partitions, a few at a time.
+
+    A partition keeps the turn for `run` messages or `span` seconds. A record batch costs about
+    twenty times as much as a record in it, so neighbours in time go together; yet no run is so
+    long that one server gets all of a burst.
+    """
+
+    __slots__ = ("_left", "_run", "_span", "_turn", "_until")
+
+    def __init__(self, start: int, run: int, span: float) -> None:
+        self._turn = start
+        self._run = run
+        self._span = span
+        self._left = 0
+        self._until = 0.0
+
+    def choose(self, partitions: Sequence[int], now: float) -> int:
+        """Return the partition whose turn it is. `partitions` must not be empty."""
+        if self._left <= 0 or now >= self._until:
+            self._turn += 1
+            self._left = self._run
+            self._until = now + self._span
+        self._left -= 1
+        return partitions[self._turn % len(partitions)]

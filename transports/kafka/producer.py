@@ -1,0 +1,190 @@
+"""The send path: a message becomes a record in a queue, without waiting for the network.
+
+Owners: `_routes` is read by any thread and replaced entry by entry, with values that never change;
+the turns of messages without a key are taken under `_turns`; the producer is opened by the
+resolver's thread, once.
+"""
+
+import random
+import threading
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from transports.base import Address, Message, OnSent
+from transports.errors import MessageTooLarge, TransportClosed, TransportError
+from transports.kafka.config import KafkaConfig
+from transports.kafka.connection import connect, driver_settings
+from transports.kafka.partitioner import StickySpread, partition_for_key
+from transports.kafka.resolver import Resolver, Topics, Waiting
+from transports.log import get_logger
+
+if TYPE_CHECKING:
+    from transports.kafka.driver.produce import Producer
+
+__all__ = ["SendPath"]
+
+_log = get_logger(__name__)
+_RUN, _SPAN = 32, 0.002
+_RECORD_OVERHEAD, _HEADER_OVERHEAD = 100, 10
+
+
+class _Route(NamedTuple):
+    """What is known of a topic, as long as the brokers' answer is this `view`."""
+
+    view: object
+    partitions: int
+    led: tuple[int, ...]
+    spread: StickySpread
+
+
+class SendPath:
+    """Sends for one transport; connects at the first send. All methods from any thread."""
+
+    def __init__(self, config: KafkaConfig) -> None:
+        self._config = config
+        self._closed: str | None = None
+        self._producer: Producer | None = None
+        self._routes: dict[str, _Route] = {}
+        self._turns = threading.Lock()
+        self._resolver = Resolver(
+            f"rpc-kafka-resolver-{config.client_id}",
+            patience=config.address_timeout,
+            give_up=max(config.connect_timeout, config.address_timeout),
+            open_topics=self._open,
+            go_on=self._go_on,
+            lost=self._lost,
+        )
+
+    def send(self, address: Address, message: Message, on_sent: OnSent) -> None:
+        """Queue `message`; see `Transport.send`."""
+        if self._closed is not None:
+            on_sent(TransportClosed(self._closed))
+            return
+        if self._resolver.engaged and self._resolver.behind(address):
+            self._park(address, message, on_sent)
+        else:
+            self._dispatch(address, message, on_sent)
+
+    def forgive(self, topic: str) -> None:
+        """Look for `topic` anew at the next send, though it was not there a moment ago."""
+        self._resolver.forgive(topic)
+
+    def refuse(self, reason: str) -> None:
+        """Refuse every further send with `reason`."""
+        self._closed = self._closed or reason
+
+    def close(self, timeout: float) -> None:
+        """Send what is queued within `timeout` seconds, fail the rest."""
+        deadline = time.monotonic() + timeout
+        self.refuse("the transport is closed")
+        self._resolver.close(self._closed or "", timeout)
+        if self._producer is not None:
+            self._producer.close(max(0.0, deadline - time.monotonic()))
+
+    def _dispatch(self, address: Address, message: Message, on_sent: OnSent) -> None:
+        topic, partition = address
+        producer = self._producer
+        route = None if producer is None else self._route(topic, producer)
+        if producer is None or route is None:
+            self._park(address, message, on_sent)
+            return
+        if partition is None:
+            partition = self._choose(route, message.key)
+        elif not 0 <= partition < route.partitions:
+            self._park(address, message, on_sent)
+            return
+        self._put(producer, topic, partition, message, on_sent)
+
+    def _route(self, topic: str, producer: "Producer") -> _Route | None:
+        """Return what is known of `topic`, looking closer only when the brokers' answer is new."""
+        view, route = producer.view(topic), self._routes.get(topic)
+        if route is not None and route.view is view:
+            return route
+        state = producer.state(topic)
+        if not state.partitions:
+            return None
+        spread = StickySpread(_begin(), _RUN, _SPAN) if route is None else route.spread
+        route = _Route(view, len(state.partitions), state.led, spread)
+        self._routes[topic] = route
+        return route
+
+    def _choose(self, route: _Route, key: bytes | None) -> int:
+        if key is not None:
+            return partition_for_key(key, route.partitions)
+        with self._turns:
+            return route.spread.choose(route.led, time.monotonic())
+
+    def _put(
+        self, producer: "Producer", topic: str, partition: int, message: Message, on_sent: OnSent
+    ) -> None:
+        body, headers, key = message
+        size = len(body) + _RECORD_OVERHEAD + (len(key) if key else 0)
+        for name, value in headers:
+            size += 4 * len(name) + len(value) + _HEADER_OVERHEAD
+        if size > self._config.max_message_bytes:
+            error = self._too_large(producer, topic, message)
+            if error is not None:
+                on_sent(error)
+                return
+        try:
+            producer.put(topic, partition, message, on_sent)
+        except TransportClosed as closed:
+            on_sent(closed)
+
+    def _too_large(
+        self, producer: "Producer", topic: str, message: Message
+    ) -> TransportError | None:
+        size = producer.size(message)
+        limit = self._config.max_message_bytes
+        if size <= limit:
+            return None
+        return MessageTooLarge(
+            f"a message to {topic} takes {size} bytes, and max_message_bytes is {limit}; send "
+            "less, or raise max_message_bytes here and max.message.bytes of the topic"
+        )
+
+    def _park(self, address: Address, message: Message, on_sent: OnSent) -> None:
+        known = address.topic in self._routes
+        self._resolver.park(Waiting(address, message, on_sent), topic_known=known)
+
+    def _go_on(self, waiting: Waiting) -> None:
+        """Send what has waited. On the resolver's thread."""
+        self._dispatch(*waiting)
+
+    def _lost(self) -> list[str]:
+        """Forget topics that the brokers know no more, and name them. On the resolver's thread."""
+        producer = self._producer
+        if producer is None:
+            return []
+        lost = [topic for topic in list(self._routes) if producer.view(topic) is None]
+        for topic in lost:
+            _log.warning("kafka.topic_gone", topic=topic)
+            del self._routes[topic]
+        return lost
+
+    def _open(self) -> Topics:
+        """Connect, and start the producer. On the resolver's thread."""
+        config = self._config
+        settings: dict[str, object] = {
+            **driver_settings(config),
+            "batch_size": 131_072,
+            "linger_ms": 0,
+            "delivery_timeout_ms": int(config.delivery_timeout * 1000),
+            "max_request_size": max(config.max_message_bytes, 1_048_576),
+            "max_in_flight_requests_per_connection": 1,
+            **config.settings("producer"),
+        }
+        client = connect(config, settings, thread_name=None)
+        from transports.kafka.driver.produce import Producer  # noqa: PLC0415 - imports kafka-python
+
+        producer = Producer(client, settings, f"rpc-kafka-sender-{config.client_id}")
+        producer.on_metadata(self._resolver.answered)
+        self._producer = producer
+        if self._closed is not None:
+            producer.close(0.0)
+        return producer
+
+
+def _begin() -> int:
+    """Return where to begin a round, so that many clients don't all begin at partition 0."""
+    return random.randrange(1 << 16)  # noqa: S311 - no secret

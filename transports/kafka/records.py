@@ -1,0 +1,133 @@
+"""Reads the records of one batch, whatever their bytes. Pure.
+
+kafka-python reads header names as strict UTF-8, so that one record, which the broker and the Java
+client accept, spoils its whole batch. Here such a record is told as a problem, and its neighbours
+are read.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from transports.base import Headers, Message
+
+__all__ = ["Base", "Record", "read_records"]
+
+_NOTHING = Message(b"")
+
+
+class Record(NamedTuple):
+    """One record as it came: its place, its time in milliseconds, and what it says."""
+
+    offset: int
+    timestamp: int
+    message: Message
+    size: int
+    problem: str | None = None
+
+
+class Base(NamedTuple):
+    """What the records of a batch are relative to."""
+
+    offset: int
+    timestamp: int
+    append_timestamp: int | None
+    """The broker's time, which stands for all; None where each has its producer's."""
+
+
+def read_records(data: bytes, position: int, count: int, base: Base) -> Iterator[Record]:
+    """Yield `count` records of a version 2 batch from `data` at `position`, decompressed.
+
+    A record that can't be read is yielded with its `problem`; one that hides its own length ends
+    the batch, and stands for the rest of it.
+    """
+    for index in range(count):
+        try:
+            length, start = _varint(data, position)
+            end = start + length
+            if length < 0 or end > len(data):
+                raise ValueError(f"a record claims {length} bytes of {len(data) - start}")
+        except (IndexError, ValueError) as error:
+            problem = f"the rest of the batch can't be read: {error}"
+            yield Record(base.offset + index, base.timestamp, _NOTHING, 0, problem)
+            return
+        try:
+            yield _read(data, start, end, base)
+        except (IndexError, ValueError) as error:
+            offset = base.offset + _offset_delta(data, start, index)
+            stamp = base.timestamp if base.append_timestamp is None else base.append_timestamp
+            yield Record(offset, stamp, _NOTHING, length, f"the record can't be read: {error}")
+        position = end
+
+
+def _read(data: bytes, position: int, end: int, base: Base) -> Record:
+    size = end - position
+    base_offset, first_timestamp, timestamp = base
+    delta, position = _varint(data, position + 1)
+    if timestamp is None:
+        timestamp = first_timestamp + delta
+    delta, position = _varint(data, position)
+    key, position = _bytes(data, position, end)
+    body, position = _bytes(data, position, end)
+    headers, position = _headers(data, position, end)
+    if position != end:
+        raise ValueError(f"{end - position} bytes are left over")
+    return Record(base_offset + delta, timestamp, Message(body or b"", headers, key), size)
+
+
+def _headers(data: bytes, position: int, end: int) -> tuple[Headers, int]:
+    count, position = _varint(data, position)
+    if count == 0:
+        return (), position
+    if not 0 <= count <= end - position:
+        raise ValueError(f"{count} headers")
+    headers = []
+    for _ in range(count):
+        name, position = _bytes(data, position, end)
+        if name is None:
+            raise ValueError("a header has no name")
+        value, position = _bytes(data, position, end)
+        headers.append((name.decode(), value or b""))
+    return tuple(headers), position
+
+
+def _bytes(data: bytes, position: int, end: int) -> tuple[bytes | None, int]:
+    """Read nullable bytes that must end by `end`."""
+    length = data[position]
+    if length < 0x80:
+        length = (length >> 1) ^ -(length & 1)
+        position += 1
+    else:
+        length, position = _varint(data, position)
+    if length < 0:
+        return None, position
+    stop = position + length
+    if stop > end:
+        raise ValueError(f"a field of {length} bytes reaches beyond its record")
+    return data[position:stop], stop
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    """Read a zigzag varint of up to ten bytes."""
+    byte = data[position]
+    position += 1
+    if byte < 0x80:
+        return (byte >> 1) ^ -(byte & 1), position
+    value, shift = byte & 0x7F, 7
+    while True:
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return (value >> 1) ^ -(value & 1), position
+        shift += 7
+        if shift > 63:
+            raise ValueError("a number is longer than ten bytes")
+
+
+def _offset_delta(data: bytes, position: int, expected: int) -> int:
+    """Return a bad record's place in its batch, or the expected one where that is bad too."""
+    try:
+        _, position = _varint(data, position + 1)
+        return _varint(data, position)[0]
+    except (IndexError, ValueError):
+        return expected

@@ -1,0 +1,246 @@
+"""Finding out about topics, on a thread of its own, so that no send waits for the network.
+
+Messages to an address that is not known wait here, in order, and go on when it is; where it does
+not turn up they fail, and for a moment so do further ones, at once.
+
+Owners: everything is guarded by `_lock`, except the producer, which the thread opens.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection
+from typing import NamedTuple, Protocol
+
+from transports.base import Address, Message, OnSent
+from transports.errors import (
+    AddressUnknown,
+    NotAuthorized,
+    TransportClosed,
+    TransportError,
+    Unreachable,
+)
+from transports.log import get_logger
+
+__all__ = ["Resolver", "TopicState", "Topics", "Waiting", "judge"]
+
+_log = get_logger(__name__)
+_LOOK_AGAIN = 0.1
+_REFUSED_FOR = 2.0
+_MOST_WAITING = 10_000
+
+
+class TopicState(NamedTuple):
+    """What the brokers last said about a topic."""
+
+    partitions: tuple[int, ...]
+    """All its partitions in order; empty when the topic is not known."""
+    led: tuple[int, ...]
+    """Those that have a leader, or all where none has."""
+    unauthorized: bool = False
+
+
+class Topics(Protocol):
+    """Who can be asked about topics."""
+
+    @property
+    def trouble(self) -> BaseException | None: ...
+    def state(self, topic: str) -> TopicState: ...
+    def ask(self, topic: str) -> None: ...
+    def forget(self, topic: str, error: BaseException) -> None: ...
+
+
+class Waiting(NamedTuple):
+    """One message that waits."""
+
+    address: Address
+    message: Message
+    on_sent: OnSent
+
+
+def judge(
+    place: Address, state: TopicState, waited: float, patience: float
+) -> TransportError | bool:
+    """Return whether `place` is known by now, or why nobody should wait longer for it."""
+    if state.unauthorized:
+        return NotAuthorized(
+            f"no right to see topic {place.topic}; allow it: kafka-acls.sh --add "
+            f"--allow-principal User:... --operation Describe --operation Write "
+            f"--topic {place.topic}"
+        )
+    if place.partition is None and state.partitions:
+        return True
+    if place.partition in state.partitions:
+        return True
+    if waited < patience:
+        return False
+    if state.partitions:
+        return AddressUnknown(
+            f"topic {place.topic} has {len(state.partitions)} partitions, and no {place.partition}"
+        )
+    return AddressUnknown(
+        f"topic {place.topic} does not exist; create it, or start what serves it first"
+    )
+
+
+class Resolver:
+    """Holds back messages until their addresses are known."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        patience: float,
+        give_up: float,
+        open_topics: Callable[[], Topics],
+        go_on: Callable[[Waiting], None],
+        lost: Callable[[], Collection[str]],
+    ) -> None:
+        """`go_on` sends what waited; `lost` names topics that were known and are no more."""
+        self._name = name
+        self._patience = patience
+        self._give_up = give_up
+        self._open_topics = open_topics
+        self._go_on = go_on
+        self._lost = lost
+        self._lock = threading.Lock()
+        self._stirred = threading.Event()
+        self._closed: str | None = None
+        self._queues: dict[Address, tuple[float, deque[Waiting]]] = {}
+        self._refused: dict[Address, tuple[TransportError, float]] = {}
+        self._parked = 0
+        self._answered = -1.0
+        self._thread: threading.Thread | None = None
+        self.engaged = False
+        """Whether anything waits; read without the lock, before asking `behind`."""
+
+    def behind(self, address: Address) -> bool:
+        """Whether earlier messages to `address` still wait."""
+        with self._lock:
+            return address in self._queues or Address(address.topic) in self._queues
+
+    def park(self, waiting: Waiting, *, topic_known: bool) -> None:
+        """Let a message wait for its address, or fail it at once where that was just in vain."""
+        error = self._enqueue(waiting, topic_known=topic_known)
+        if error is not None:
+            waiting.on_sent(error)
+        self._stirred.set()
+
+    def answered(self) -> None:
+        """Look again: the brokers have answered. Any thread."""
+        self._answered = time.monotonic()
+        self._stirred.set()
+
+    def forgive(self, topic: str) -> None:
+        """Look for `topic` anew at the next message, though it was not there a moment ago."""
+        with self._lock:
+            for address in [a for a in self._refused if a.topic == topic]:
+                del self._refused[address]
+
+    def close(self, reason: str, timeout: float) -> None:
+        """Fail what waits; end the thread within `timeout` seconds if it can be."""
+        with self._lock:
+            self._closed = self._closed or reason
+            thread = self._thread
+        self._stirred.set()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout)
+        self._fail(list(self._queues), TransportClosed(f"not sent: {reason}"))
+
+    def _enqueue(self, waiting: Waiting, *, topic_known: bool) -> TransportError | None:
+        address, now = waiting.address, time.monotonic()
+        with self._lock:
+            if self._closed is not None:
+                return TransportClosed(self._closed)
+            if self._parked >= _MOST_WAITING:
+                return Unreachable(f"{self._parked} messages wait already for unknown topics")
+            place = Address(address.topic)
+            if topic_known and place not in self._queues:
+                place = address
+            error, until = self._refused.get(place, (None, 0.0))
+            if error is not None and now < until:
+                return type(error)(*error.args)
+            self._refused.pop(place, None)
+            _, queue = self._queues.setdefault(place, (now, deque()))
+            queue.append(waiting)
+            self._parked += 1
+            self.engaged = True
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                self._thread.start()
+        return None
+
+    def _run(self) -> None:
+        topics: Topics | None = None
+        while self._closed is None:
+            self._stirred.wait(_LOOK_AGAIN if self._queues else None)
+            self._stirred.clear()
+            if topics is None:
+                try:
+                    topics = self._open_topics()
+                except TransportError as error:
+                    _log.warning("kafka.connect_failed", why=str(error))
+                    self._fail(list(self._queues), error)
+                    continue
+            if self._closed is None:
+                self._look(topics)
+
+    def _look(self, topics: Topics) -> None:
+        now = time.monotonic()
+        with self._lock:
+            for topic in self._lost():
+                self._queues.setdefault(Address(topic), (now, deque()))
+                self.engaged = True
+            queues = [(place, since) for place, (since, _) in self._queues.items()]
+        for place, since in queues:
+            self._look_for(place, since, topics)
+
+    def _look_for(self, place: Address, since: float, topics: Topics) -> None:
+        waited = time.monotonic() - since
+        verdict = judge(place, topics.state(place.topic), waited, self._patience)
+        if isinstance(verdict, TransportError) and self._answered < since:
+            verdict = waited >= self._give_up and Unreachable(
+                f"no broker answers about topic {place.topic}: {topics.trouble or 'no cause told'}"
+            )
+        if isinstance(verdict, TransportError):
+            if place.partition is None:
+                topics.forget(place.topic, verdict)
+            self._fail([place], verdict)
+        elif verdict:
+            self._release(place)
+        else:
+            self._ask(place, topics)
+
+    def _ask(self, place: Address, topics: Topics) -> None:
+        try:
+            topics.ask(place.topic)
+        except (ValueError, TypeError) as error:
+            self._fail([place], AddressUnknown(f"{place.topic!r} can't be a topic: {error}"))
+
+    def _release(self, place: Address) -> None:
+        """Send what waited for `place`; whoever comes meanwhile queues behind."""
+        while True:
+            with self._lock:
+                _, queue = self._queues.get(place, (0.0, deque[Waiting]()))
+                ready = list(queue)
+                queue.clear()
+                self._parked -= len(ready)
+                if not ready:
+                    self._queues.pop(place, None)
+                    self.engaged = bool(self._queues)
+                    return
+            for waiting in ready:
+                self._go_on(waiting)
+
+    def _fail(self, places: Collection[Address], error: TransportError) -> None:
+        failed: list[Waiting] = []
+        with self._lock:
+            for place in places:
+                _, queue = self._queues.pop(place, (0.0, deque[Waiting]()))
+                failed.extend(queue)
+                if isinstance(error, AddressUnknown | NotAuthorized):
+                    self._refused[place] = (error, time.monotonic() + _REFUSED_FOR)
+            self._parked -= len(failed)
+            self.engaged = bool(self._queues)
+        for waiting in failed:
+            waiting.on_sent(type(error)(*error.args))

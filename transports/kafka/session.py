@@ -1,0 +1,197 @@
+"""One life of a group member: its thread connects, joins, and then only polls.
+
+Work between polls would cost joins; so what a poll brings is handed to the receiver, which owns
+everything else. A session that no longer gets anywhere is left behind, and another one begun.
+
+Owners: the session's thread owns the consumer; what is told about it is written by that thread or
+by kafka-python's I/O thread, one attribute each.
+"""
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from kafka.errors import AuthorizationError, KafkaError
+
+from transports.errors import AddressUnknown, TransportError
+from transports.kafka.config import KafkaConfig
+from transports.kafka.connection import connect, driver_settings
+from transports.kafka.driver.consume import Member
+from transports.kafka.driver.fetch import UnreadableBatch
+from transports.kafka.errors import group_failure
+from transports.kafka.records import Record
+from transports.kafka.unreadable import Strikes
+from transports.log import get_logger
+
+__all__ = ["Session", "SessionOwner"]
+
+_log = get_logger(__name__)
+_PAUSE, _BACKOFF = 0.1, 1.0
+
+
+class SessionOwner(Protocol):
+    """Whom a session tells. From its thread or the I/O thread: nothing may block."""
+
+    def arrived(self, session: "Session", polled: Sequence[tuple[int, list[Record]]]) -> None: ...
+    def failed(self, session: "Session", error: TransportError) -> None: ...
+    def assigned(
+        self, session: "Session", starts: Mapping[int, int | None], topic_id: object
+    ) -> None: ...
+    def revoking(self, session: "Session") -> None: ...
+    def drained(self, session: "Session") -> bool: ...
+    def committable(self, session: "Session") -> Mapping[int, int]: ...
+    def released(self, session: "Session") -> None: ...
+
+
+class Session:
+    """A member from its connection to its end."""
+
+    def __init__(self, config: KafkaConfig, topic: str, group: str, owner: SessionOwner) -> None:
+        self._config = config
+        self._topic = topic
+        self._group = group
+        self._owner = owner
+        self._stopped = threading.Event()
+        self._strikes = Strikes()
+        self._gone_since: float | None = None
+        self.member: Member | None = None
+        """The consumer, once it is connected."""
+        self.polled_at = time.monotonic()
+        """When the last poll began or ended."""
+        self.joining_since: float | None = time.monotonic()
+        """Since when there is no assignment; None while there is one."""
+        self._thread = threading.Thread(
+            target=self._run, name=f"rpc-kafka-poll-{config.client_id}-{topic}", daemon=True
+        )
+
+    def start(self) -> None:
+        """Begin to connect and to poll."""
+        self._thread.start()
+
+    def stuck(self, now: float, patience: float) -> str | None:
+        """Say what has taken longer than `patience` seconds and should not."""
+        if now - self.polled_at > patience + self._config.poll_timeout:
+            return "poll does not return"
+        if self.joining_since is not None and now - self.joining_since > patience:
+            return "no assignment"
+        return None
+
+    def stop(self, timeout: float) -> None:
+        """Leave the group and end the thread, within `timeout` seconds or a little more."""
+        deadline = time.monotonic() + timeout
+        self._stopped.set()
+        if self.member is not None:
+            self.member.shut(timeout)
+        if threading.current_thread() is not self._thread and self._thread.ident is not None:
+            self._thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                member = self._join()
+                break
+            except TransportError as error:
+                self._owner.failed(self, error)
+                self._stopped.wait(_BACKOFF)
+        else:
+            return
+        if self._stopped.is_set():
+            member.shut(0.0)
+        while not self._stopped.is_set():
+            self.polled_at = time.monotonic()
+            self._poll(member)
+
+    def _join(self) -> Member:
+        config = self._config
+        settings: dict[str, object] = {
+            **driver_settings(config),
+            "group_id": self._group,
+            "enable_auto_commit": False,
+            "auto_offset_reset": "earliest",
+            "session_timeout_ms": int(config.session_timeout * 1000),
+            "heartbeat_interval_ms": int(config.heartbeat_interval * 1000),
+            "max_poll_records": 100_000,
+            "fetch_max_wait_ms": 100,
+            "fetch_max_bytes": 8_388_608,
+            "max_partition_fetch_bytes": max(1_048_576, config.max_message_bytes),
+            **config.settings("consumer"),
+        }
+        name = f"rpc-kafka-io-{config.client_id}-{self._topic}"
+        client = connect(config, settings, thread_name=name)
+        member = Member(client, settings, self._topic, self, config.revoke_timeout)
+        try:
+            member.join(config.connect_timeout)
+        except (KafkaError, ValueError) as error:
+            member.shut(0.0)
+            raise group_failure(error, self._topic, self._group) from error
+        self.member = member
+        return member
+
+    def _poll(self, member: Member) -> None:
+        try:
+            polled = member.next_records(self._config.poll_timeout)
+            if polled:
+                self._owner.arrived(self, polled)
+            else:
+                self._check_topic(member)
+        except UnreadableBatch as unreadable:
+            self._stumble(member, unreadable)
+        except AuthorizationError as error:
+            self._tell(group_failure(error, self._topic, self._group))
+        except AddressUnknown as error:
+            self._tell(error)
+        except (KafkaError, RuntimeError, OSError) as error:
+            if not self._stopped.is_set():
+                _log.warning("kafka.poll_failed", topic=self._topic, why=str(error))
+            self._stopped.wait(_PAUSE)
+
+    def _tell(self, error: TransportError) -> None:
+        self._owner.failed(self, error)
+        self._stopped.wait(_BACKOFF)
+
+    def _stumble(self, member: Member, unreadable: UnreadableBatch) -> None:
+        """Try again, and in the end step over what can't be read."""
+        if self._strikes.out(unreadable.partition, unreadable.offset):
+            _log.error("kafka.batch_skipped", why=str(unreadable), to=unreadable.following)
+            member.step_over(unreadable.partition, unreadable.following)
+        else:
+            self._stopped.wait(_PAUSE)
+
+    def _check_topic(self, member: Member) -> None:
+        """Raise `AddressUnknown` when the topic has been gone for a while."""
+        if member.partitions():
+            self._gone_since = None
+            return
+        now = time.monotonic()
+        self._gone_since = self._gone_since or now
+        if now - self._gone_since >= self._config.address_timeout:
+            raise AddressUnknown(f"topic {self._topic} was deleted while it is served; create it")
+
+    # From kafka-python's I/O thread
+
+    def assigned(self, starts: Mapping[int, int | None], topic_id: object) -> None:
+        """Pass on what is ours now."""
+        self.joining_since = None
+        _log.info("kafka.assigned", topic=self._topic, partitions=sorted(starts))
+        self._owner.assigned(self, starts, topic_id)
+
+    def revoking(self, partitions: frozenset[int]) -> None:
+        """Pass on that a rebalance has begun."""
+        self.joining_since = time.monotonic()
+        if partitions:
+            _log.info("kafka.revoking", topic=self._topic, partitions=sorted(partitions))
+        self._owner.revoking(self)
+
+    def drained(self) -> bool:
+        """Whether the rebalance need not wait for what is in flight."""
+        return self._owner.drained(self)
+
+    def committable(self) -> Mapping[int, int]:
+        """Return what is to be committed before the rebalance."""
+        return self._owner.committable(self)
+
+    def gave_up(self) -> None:
+        """Pass on that nothing is ours."""
+        self.joining_since = self.joining_since or time.monotonic()
+        self._owner.released(self)

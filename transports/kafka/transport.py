@@ -1,0 +1,132 @@
+"""The Kafka transport: its life, and what hangs on it.
+
+Owners: the receivers that are open are listed under `_lock`; everything else belongs to the send
+path and to the receivers.
+"""
+
+import os
+import threading
+import time
+import weakref
+from types import TracebackType
+from typing import Self
+
+from transports.base import Address, Message, OnSent, Receiver
+from transports.errors import ConfigurationError, TransportClosed
+from transports.kafka.config import KafkaConfig
+from transports.kafka.producer import SendPath
+
+__all__ = ["KafkaTransport"]
+
+
+class KafkaTransport:
+    """Moves messages over Apache Kafka. See `Transport`; any thread may call any method.
+
+    Constructing it does no I/O: the first use connects. It can't be used after a fork.
+    """
+
+    def __init__(self, config: KafkaConfig) -> None:
+        self._config = config
+        self._lock = threading.Lock()
+        self._closed: str | None = None
+        self._receivers: weakref.WeakSet[Receiver] = weakref.WeakSet()
+        self._sends = SendPath(config)
+        _ALIVE.add(self)
+
+    @property
+    def client_id(self) -> str:
+        """The name of the client application."""
+        return self._config.client_id
+
+    @property
+    def config(self) -> KafkaConfig:
+        """What the transport was told."""
+        return self._config
+
+    def prepare(self, address: Address, timeout: float) -> None:
+        """Make sure that the topic exists, creating it where allowed; see `Transport.prepare`."""
+        self._check_open()
+        from transports.kafka.topics import ensure_topic  # noqa: PLC0415 - imports kafka-python
+
+        ensure_topic(self._config, address.topic, "request", "WRITE", timeout)
+        self._sends.forgive(address.topic)
+
+    def send(self, address: Address, message: Message, on_sent: OnSent) -> None:
+        """Queue `message`; see `Transport.send`. Never waits for the network."""
+        self._sends.send(address, message, on_sent)
+
+    def receiver(self, address: Address, *, shared: bool) -> Receiver:
+        """Open a receiver; see `Transport.receiver`.
+
+        Shared: a member of the consumer group named after the topic. Otherwise an inbox on one
+        partition, any unless the address names one.
+        """
+        self._check_open()
+        receiver = self._open(address, shared=shared)
+        with self._lock:
+            self._receivers.add(receiver)
+            closed = self._closed
+        if closed is not None:
+            receiver.close(0.0)
+            raise TransportClosed(closed)
+        return receiver
+
+    def close(self, timeout: float) -> None:
+        """Close receivers, send what is queued, fail the rest; see `Transport.close`."""
+        deadline = time.monotonic() + timeout
+        with self._lock:
+            if self._closed is not None:
+                return
+            self._closed = "the transport is closed"
+            receivers = list(self._receivers)
+        self._sends.refuse(self._closed)
+        for receiver in receivers:
+            receiver.close(max(0.0, deadline - time.monotonic()))
+        self._sends.close(max(0.0, deadline - time.monotonic()))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close(5.0)
+
+    def _open(self, address: Address, *, shared: bool) -> Receiver:
+        if not shared:
+            from transports.kafka.inbox import Inbox  # noqa: PLC0415 - imports kafka-python
+
+            return Inbox(self._config, address)
+        if address.partition is not None:
+            raise ConfigurationError(
+                f"a shared receiver takes the whole topic {address.topic}: the group shares out "
+                "its partitions; leave the partition away"
+            )
+        from transports.kafka.group import SharedReceiver  # noqa: PLC0415 - imports kafka-python
+
+        return SharedReceiver(self._config, address.topic)
+
+    def _check_open(self) -> None:
+        if self._closed is not None:
+            raise TransportClosed(self._closed)
+
+    def _forked(self) -> None:
+        """Refuse everything: the threads and the connections are the parent's."""
+        reason = "this transport was opened before a fork; open another one in the child"
+        self._lock = threading.Lock()
+        self._closed = reason
+        self._sends.refuse(reason)
+
+
+_ALIVE: weakref.WeakSet[KafkaTransport] = weakref.WeakSet()
+
+
+def _refuse_after_fork() -> None:
+    for transport in _ALIVE:
+        transport._forked()  # noqa: SLF001 - of this module
+
+
+os.register_at_fork(after_in_child=_refuse_after_fork)
