@@ -52,7 +52,10 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     def delay(self, attempt: int, random: Callable[[], float]) -> float:
         """Return the seconds to wait after `attempt`; `random` gives numbers in [0, 1)."""
-        plain = min(self.initial * self.multiplier ** (attempt - 1), self.maximum)
+        try:
+            plain = min(self.initial * self.multiplier ** (attempt - 1), self.maximum)
+        except OverflowError:  # thousands of attempts: a float ends near the 1024th doubling
+            plain = self.maximum
         return plain * (1 - self.jitter + 2 * self.jitter * random())
 
 
