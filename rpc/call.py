@@ -13,12 +13,15 @@ from rpc.completion import Completion
 from rpc.envelope import Reply
 from rpc.interceptor import Chain, Outcome
 from transports.base import Headers, Receipt
+from transports.log import get_logger
 
 if TYPE_CHECKING:
     from rpc.channel import Channel
     from rpc.route import Route
 
 __all__ = ["Call"]
+
+_log = get_logger("rpc.channel")
 
 R = TypeVar("R")
 
@@ -112,8 +115,11 @@ class Call(Generic[R]):
         return Sent(self)
 
     def add_done_callback(self, callback: "Callable[[Call[R]], object]") -> None:
-        """Run `callback(call)` at the end, or now; on the channel's reader thread: be short."""
-        self._end.when_done(lambda: callback(self))
+        """Run `callback(call)` at the end, or now; on the channel's reader thread: be short.
+
+        What it raises is logged: other calls need that thread.
+        """
+        self._end.when_done(lambda: self._tell(callback))
 
     def __await__(self) -> Generator[Any, None, R]:
         yield from self._end.__await__()
@@ -178,6 +184,12 @@ class Call(Generic[R]):
             message=f"{self.route.full_name}: cancelled by the caller",
             certainty=self.certainty,
         )
+
+    def _tell(self, callback: "Callable[[Call[R]], object]") -> None:
+        try:
+            callback(self)
+        except Exception:
+            _log.exception("call.callback_failed", method=self.route.full_name)
 
     def _wait(self, timeout: float | None) -> None:
         if not self._end.done() and not self._end.wait(timeout):

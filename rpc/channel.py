@@ -1,9 +1,6 @@
-"""A client's connection: opens on first use, owns the threads, makes calls.
+"""A client's connection as its users see it: options, routes, and the start of every call.
 
-Threads of an open channel: `rpc-reader` takes replies from the inbox and ends their calls,
-`rpc-timer` ends calls at their deadlines and sends retries, `rpc-open` connects and prepares
-topics while callers wait no longer than their deadlines. Calls in flight belong to `rpc.inflight`;
-`_lock` guards opening and closing.
+No thread of its own; `rpc.connection` has those, and `rpc.inflight` the calls.
 """
 
 import asyncio
@@ -11,8 +8,6 @@ import contextvars
 import os
 import random
 import secrets
-import threading
-import weakref
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -32,28 +27,23 @@ from contracts import (
 from rpc.call import Call
 from rpc.calls import CallState
 from rpc.clock import Clock, monotonic
-from rpc.config import transport_url
+from rpc.connection import Connection
 from rpc.context import inherited_timeout
 from rpc.deadline import DEFAULT_TIMEOUT, effective_timeout
 from rpc.envelope import request_headers
-from rpc.inflight import InFlight, closed_error
+from rpc.inflight import InFlight
 from rpc.interceptor import CallInfo, Chain, Interceptor, Outcome
 from rpc.options import CallOptions, metadata_headers
 from rpc.readiness import Readiness
 from rpc.retry import RetryPolicy
 from rpc.route import Route
 from rpc.transport_errors import to_rpc_error
-from transports.base import Address, Receiver, Transport
+from transports.base import Transport
 from transports.errors import TransportError
-from transports.log import get_logger
-from transports.registry import open_transport
 
 __all__ = ["Channel"]
 
-_log = get_logger("rpc.channel")
 _PREPARE_TIMEOUT = 10.0  # seconds for one attempt; callers wait at most until their deadline
-_RECEIVE_WAIT = 1.0  # seconds; `close` ends the wait
-_channels: "weakref.WeakSet[Channel]" = weakref.WeakSet()
 
 
 class Channel:
@@ -92,27 +82,17 @@ class Channel:
             raise ValueError(f"timeout is {timeout} s, not above 0")
         if max_pending < 1:
             raise ValueError(f"max_pending is {max_pending}, not at least 1")
-        self._given = transport
         self._codec = codec_named(codec) if isinstance(codec, str) else codec
         self._timeout = timeout
         self._retry = RetryPolicy() if retry is None else retry
         self._interceptors = tuple(interceptors)
-        self._reply_topic = reply_topic
         self._clock = clock
-        self._threads = threads
-        self._lock = threading.Lock()
-        self._closed = False
-        self._transport: Transport | None = None
-        self._inbox: Receiver | None = None
-        self._workers: list[threading.Thread] = []
-        self._due = threading.Event()
-        self._stop = threading.Event()
         self.instance = secrets.token_hex(8)
         """This channel's id on the wire: replies that bear another are not for us."""
-        self._in_flight = InFlight(
-            self.instance, max_pending=max_pending, clock=clock, random=rng, wake=self._due.set
+        self._in_flight = InFlight(self.instance, max_pending=max_pending, clock=clock, random=rng)
+        self._connection = Connection(
+            transport, reply_topic, self._in_flight, clock, threads=threads
         )
-        _channels.add(self)
 
     # -- what a stub needs ---------------------------------------------------------------------
 
@@ -120,7 +100,7 @@ class Channel:
         """Return the way of one method through this channel. No I/O."""
         timeout = self._timeout if spec.timeout is None else spec.timeout
         route = Route(spec, self._codec, timeout, self._retry)
-        route.readiness = Readiness(lambda: self._make_ready(route), self._run)
+        route.readiness = Readiness(lambda: self._make_ready(route), self._connection.run)
         return route
 
     async def ready(self, route: Route, seconds: float) -> RpcError | None:
@@ -168,7 +148,7 @@ class Channel:
     @property
     def closed(self) -> bool:
         """Whether the channel can make no more calls."""
-        return self._closed
+        return self._connection.closed
 
     @property
     def pending(self) -> int:
@@ -187,34 +167,17 @@ class Channel:
 
     def open(self) -> None:
         """Connect now and not at the first call. Raises an `RpcError` that says what is wrong."""
-        with self._lock:
-            if self._closed:
-                raise closed_error("opening")
-            if self._inbox is None:
-                try:
-                    self._connect()
-                except TransportError as error:
-                    raise to_rpc_error(error, "opening the channel") from error
+        try:
+            self._connection.open()
+        except TransportError as error:
+            raise to_rpc_error(error, "opening the channel") from error
 
     def close(self, timeout: float = 5.0) -> None:
         """End every pending call with an error, then the threads and, if ours, the transport.
 
         Within `timeout` seconds; a second call does nothing.
         """
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-        self._in_flight.close()
-        self._stop.set()
-        self._due.set()
-        if self._inbox is not None:
-            self._inbox.close(timeout)
-        for worker in self._workers:
-            if worker is not threading.current_thread():
-                worker.join(timeout)
-        if self._transport is not None and self._transport is not self._given:
-            self._transport.close(timeout)
+        self._connection.close(timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -232,43 +195,18 @@ class Channel:
 
         Only for a channel without threads.
         """
-        deliveries = [] if self._inbox is None else self._inbox.receive(0)
-        for delivery in deliveries:
-            self._in_flight.receive(delivery)
-        self._in_flight.tick()
-        return len(deliveries)
+        return self._connection.step()
 
     # -- inside --------------------------------------------------------------------------------
 
-    def _connect(self) -> None:
-        given = transport_url() if self._given is None else self._given
-        transport = open_transport(given) if isinstance(given, str) else given
-        try:
-            topic = self._reply_topic or f"rpc.replies.{transport.client_id}"
-            self._inbox = transport.receiver(Address(topic), shared=False)
-        except BaseException:
-            if transport is not given:
-                transport.close(1.0)
-            raise
-        self._transport = transport
-        self._in_flight.open(transport.send)
-        if self._threads:
-            self._workers = [
-                self._thread(self._read, "rpc-reader", self._inbox),
-                self._thread(self._keep_time, "rpc-timer"),
-            ]
-        _log.debug("channel.opened", client=self.instance, inbox=self._inbox.address)
-
     def _make_ready(self, route: Route) -> None:
-        self.open()
-        assert self._transport is not None  # noqa: S101 - `open` has set both or raised
-        assert self._inbox is not None  # noqa: S101
         try:
-            self._transport.prepare(route.address, _PREPARE_TIMEOUT)
+            transport, inbox = self._connection.open()
+            transport.prepare(route.address, _PREPARE_TIMEOUT)
         except TransportError as error:
             raise to_rpc_error(error, route.full_name) from error
         route.constant = request_headers(
-            route.full_name, self.instance, self._inbox.address, self._codec.content_type
+            route.full_name, self.instance, inbox.address, self._codec.content_type
         )
 
     def _start(self, call: Call[Any], arguments: msgspec.Struct, unready: RpcError | None) -> None:
@@ -314,50 +252,12 @@ class Channel:
             call.finish(CallState.COMPLETED, entered)
             return
         call.chain = chain
-        call.metadata = metadata_headers(entered.metadata)
+        try:
+            call.metadata = metadata_headers(entered.metadata)
+        except ValueError as error:
+            call.finish(CallState.FAILED, Outcome(error=error))
+            return
         self._start(call, entered.arguments, unready)
-
-    def _read(self, inbox: Receiver) -> None:
-        failed = False
-        while not self._closed:
-            try:
-                deliveries = inbox.receive(_RECEIVE_WAIT)
-            except TransportError as error:
-                failed = True
-                _log.error("inbox.failed", inbox=inbox.address, error=str(error))
-                self._in_flight.inbox_failed(error)
-                self._stop.wait(_RECEIVE_WAIT)
-                continue
-            if failed:
-                failed = False
-                self._in_flight.inbox_failed(None)
-            for delivery in deliveries:
-                self._in_flight.receive(delivery)
-
-    def _keep_time(self) -> None:
-        while not self._closed:
-            due = self._in_flight.next_tick()
-            self._due.wait(None if due is None else max(0.0, due - self._clock()))
-            self._due.clear()
-            self._in_flight.tick()
-
-    def _run(self, work: Callable[[], None]) -> None:
-        if self._threads:
-            self._thread(work, "rpc-open")
-        else:
-            work()
-
-    def _after_fork(self) -> None:
-        """Give up, in the child, what only the parent's threads can serve."""
-        self._lock = threading.Lock()  # another thread of the parent may have held it
-        self._closed = self._closed or self._inbox is not None
-        self._in_flight.after_fork()
-
-    @staticmethod
-    def _thread(work: Callable[..., None], name: str, *args: object) -> threading.Thread:
-        thread = threading.Thread(target=work, name=name, args=args, daemon=True)
-        thread.start()
-        return thread
 
 
 def _not_sent(route: Route, timeout: float, why: str) -> DeadlineExceeded:
@@ -365,11 +265,3 @@ def _not_sent(route: Route, timeout: float, why: str) -> DeadlineExceeded:
         message=f"{route.full_name}: not sent within {timeout:g} s: {why}",
         certainty=Certainty.NOT_EXECUTED,
     )
-
-
-def _after_fork() -> None:
-    for channel in list(_channels):
-        channel._after_fork()  # noqa: SLF001 - this module's own class
-
-
-os.register_at_fork(after_in_child=_after_fork)

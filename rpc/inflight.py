@@ -38,14 +38,13 @@ class InFlight:
         max_pending: int,
         clock: Clock,
         random: Callable[[], float],
-        wake: Callable[[], None],
     ) -> None:
         self._client = client
         self._wire_client = client.encode()
         self._clock = clock
         self._random = random
-        self._wake = wake
-        """Tells the timer that something is due before `next_tick` said so."""
+        self.wake: Callable[[], object] = bool
+        """Set by whoever keeps time: called when something is due before `next_tick` said so."""
         self._lock = threading.Lock()
         self._pending: PendingCalls[Call[Any]] = PendingCalls(max_pending)
         self._again: Deadlines[bytes] = Deadlines()
@@ -277,7 +276,7 @@ class InFlight:
     def _watch(self, due: float) -> None:
         # A stale `_next_tick` only wakes the timer once too often, or was set after our register.
         if self._next_tick is None or due < self._next_tick:
-            self._wake()
+            self.wake()
 
 
 def _fields(call: Call[Any]) -> dict[str, object]:
