@@ -1,0 +1,181 @@
+"""The open end of a channel: its transport, its inbox, and the threads that serve them.
+
+Threads: `rpc-reader` takes replies from the inbox, `rpc-timer` keeps deadlines and retries,
+`rpc-open` connects while callers wait no longer than their own deadlines. `_lock` guards opening
+against closing; everything it guards is set once.
+"""
+
+import os
+import threading
+import weakref
+from collections.abc import Callable
+
+from rpc.clock import Clock
+from rpc.config import transport_url
+from rpc.inflight import InFlight, closed_error
+from transports.base import Address, Receiver, Transport
+from transports.errors import TransportError
+from transports.log import get_logger
+from transports.registry import open_transport
+
+__all__ = ["Connection"]
+
+_log = get_logger("rpc.channel")
+_RECEIVE_WAIT = 1.0  # seconds; `close` ends the wait
+_RETRY_WAIT = 1.0  # seconds between attempts to read an inbox that fails
+
+
+class Connection:
+    """Opened once, closed once. `threads=False`: nothing runs but what `step` and `run` do."""
+
+    def __init__(
+        self,
+        transport: Transport | str | None,
+        reply_topic: str | None,
+        in_flight: InFlight,
+        clock: Clock,
+        *,
+        threads: bool,
+    ) -> None:
+        self._given = transport
+        self._reply_topic = reply_topic
+        self._in_flight = in_flight
+        self._clock = clock
+        self._threads = threads
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._due = threading.Event()
+        self._serving: list[threading.Thread] = []
+        self._transport: Transport | None = None
+        self._inbox: Receiver | None = None
+        self.closed = False
+        """Whether no more calls can be made: closed, or opened before a fork."""
+        in_flight.wake = self._due.set
+        _connections.add(self)
+
+    def open(self) -> tuple[Transport, Receiver]:
+        """Connect, where that has not been done, and return transport and inbox.
+
+        Raises a `TransportError`, and `Unavailable` once the connection is closed.
+        """
+        with self._lock:
+            if self._transport is None or self._inbox is None:
+                if self.closed:
+                    raise closed_error("opening")
+                self._transport, self._inbox = self._connect()
+                self._in_flight.open(self._transport.send)
+                self._serve(self._inbox)
+            return self._transport, self._inbox
+
+    def close(self, timeout: float) -> None:
+        """End the calls in flight, the threads, the inbox, and the transport if it is ours.
+
+        Within about `timeout` seconds, also while another thread is still connecting: that one
+        cleans up after itself. A second call does nothing.
+        """
+        if self.closed:
+            return
+        self.closed = True
+        self._in_flight.close()
+        self._stop.set()
+        self._due.set()
+        if self._lock.acquire(timeout=timeout):
+            try:
+                self._disconnect(timeout)
+            finally:
+                self._lock.release()
+
+    def step(self) -> int:
+        """Take what is in the inbox and do what is due, without waiting; return the replies."""
+        deliveries = [] if self._inbox is None else self._inbox.receive(0)
+        for delivery in deliveries:
+            self._in_flight.receive(delivery)
+        self._in_flight.tick()
+        return len(deliveries)
+
+    def run(self, work: Callable[[], None]) -> None:
+        """Do `work` on a thread of its own, or here and now in a connection without threads."""
+        if self._threads:
+            _start("rpc-open", work)
+        else:
+            work()
+
+    def _connect(self) -> tuple[Transport, Receiver]:
+        given = transport_url() if self._given is None else self._given
+        transport = open_transport(given) if isinstance(given, str) else given
+        try:
+            topic = self._reply_topic or f"rpc.replies.{transport.client_id}"
+            inbox = transport.receiver(Address(topic), shared=False)
+            if self.closed:  # meanwhile, by a `close` that did not wait for us
+                inbox.close(_RETRY_WAIT)
+                raise closed_error("opening")
+        except BaseException:
+            if transport is not given:
+                transport.close(_RETRY_WAIT)
+            raise
+        _log.debug("channel.opened", topic=inbox.address.topic, partition=inbox.address.partition)
+        return transport, inbox
+
+    def _disconnect(self, timeout: float) -> None:
+        if self._inbox is not None:
+            self._inbox.close(timeout)
+        for thread in self._serving:
+            if thread is not threading.current_thread():  # closed from a done callback
+                thread.join(timeout)
+        if self._transport is not None and self._transport is not self._given:
+            self._transport.close(timeout)
+
+    def _serve(self, inbox: Receiver) -> None:
+        if self._threads:
+            self._serving = [
+                _start("rpc-reader", lambda: self._read(inbox)),
+                _start("rpc-timer", self._keep_time),
+            ]
+
+    def _read(self, inbox: Receiver) -> None:
+        failed = False
+        while not self.closed:
+            try:
+                deliveries = inbox.receive(_RECEIVE_WAIT)
+            except Exception as error:  # also a transport's bug: callers must hear of it
+                failed = True
+                _log.exception("inbox.failed", topic=inbox.address.topic, error=str(error))
+                told = error if isinstance(error, TransportError) else TransportError(str(error))
+                self._in_flight.inbox_failed(told)
+                self._stop.wait(_RETRY_WAIT)
+                continue
+            if failed:
+                failed = False
+                self._in_flight.inbox_failed(None)
+            for delivery in deliveries:
+                self._in_flight.receive(delivery)
+
+    def _keep_time(self) -> None:
+        while not self.closed:
+            due = self._in_flight.next_tick()
+            self._due.wait(None if due is None else max(0.0, due - self._clock()))
+            self._due.clear()
+            self._in_flight.tick()
+
+    def after_fork(self) -> None:
+        """Give up, in the child, what only the parent's threads can serve."""
+        self._lock = threading.Lock()  # another thread of the parent may have held it
+        self.closed = self.closed or self._inbox is not None
+        self._in_flight.after_fork()
+
+
+def _start(name: str, work: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+_connections: weakref.WeakSet[Connection] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for connection in list(_connections):
+        connection.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
