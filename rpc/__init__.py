@@ -25,6 +25,7 @@ from contracts import (  # noqa: E402 - a package that shadows ours must be told
     service,
 )
 from rpc.call import Call  # noqa: E402
+from rpc.call_log import log_calls  # noqa: E402
 from rpc.channel import Channel  # noqa: E402
 from rpc.context import CallContext, current_call  # noqa: E402
 from rpc.interceptor import CallInfo, Interception, Interceptor  # noqa: E402
@@ -69,6 +70,7 @@ __all__ = [
     "connect",
     "current_call",
     "default_channel",
+    "log_calls",
     "method",
     "open_transport",
     "serve",

@@ -246,6 +246,7 @@ class Channel:
                 arguments=arguments,
                 metadata=dict[str, str | bytes](call.metadata),
                 timeout=call.timeout,
+                call_id=call.call_id.hex(),
             )
         )
         if isinstance(entered, Outcome):

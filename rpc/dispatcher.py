@@ -62,7 +62,6 @@ class Dispatcher:
 
     def _enter(self, job: Job, chain: Chain) -> msgspec.Struct | Outcome:
         """Return the arguments to call the handler with, or the outcome where it is not called."""
-        remaining = job.context.remaining
         if job.context.cancelled:  # while it waited for a worker
             return Outcome(error=_not_started(job))
         try:
@@ -79,7 +78,9 @@ class Dispatcher:
                 method=job.handler.spec.name,
                 arguments=arguments,
                 metadata=dict(job.context.metadata),
-                timeout=remaining,
+                timeout=job.context.remaining,
+                call_id=job.request.call_id.hex(),
+                attempt=job.request.attempt,
             )
         )
         return entered if isinstance(entered, Outcome) else entered.arguments

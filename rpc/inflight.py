@@ -231,10 +231,16 @@ class InFlight:
             calls = [call for call in again if call is not None and self._may_resend(call, now)]
         for call in expired:
             error = call.expired()
-            _log.info("call.expired", **_fields(call), certainty=error.certainty.value)
+            _log.info(
+                "call.expired",
+                **_fields(call),
+                elapsed=call.timeout,
+                certainty=error.certainty.value,
+            )
             call.finish(CallState.EXPIRED, error)
         for call in calls:
-            _log.info("call.retried", **_fields(call))
+            elapsed = now - (call.deadline - call.timeout)
+            _log.info("call.retried", **_fields(call), elapsed=elapsed)
             self._attempt(call)
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ form is that of `httpx.Auth.auth_flow`.
             print(call.method, time.monotonic() - started)
 """
 
+import contextlib
 import contextvars
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Literal
@@ -34,6 +35,10 @@ class CallInfo(msgspec.Struct, frozen=True, kw_only=True):
     """On the client: what is sent; an interceptor may yield a `CallInfo` with more."""
     timeout: float
     """Seconds left."""
+    call_id: str = ""
+    """The call's id in hexadecimal: the same on both sides and for every attempt."""
+    attempt: int = 1
+    """On the server: how often the caller has tried, this time included."""
 
 
 Interception = Generator[CallInfo, object, object]
@@ -80,12 +85,15 @@ class Chain:
         for interceptor in self._interceptors:
             try:
                 step = interceptor(call)
-                call = self._run(next, step)
+                yielded: object = self._run(next, step)
             except StopIteration as stop:
                 return self.leave(Outcome(stop.value))
-            except Exception as error:
+            except BaseException as error:  # a server would answer nothing and lose its worker
                 return self.leave(Outcome(error=error))
             self._entered.append(step)
+            if not isinstance(yielded, CallInfo):
+                return self.leave(Outcome(error=_no_call(step, yielded)))
+            call = yielded
         return call
 
     def leave(self, outcome: Outcome) -> Outcome:
@@ -104,8 +112,14 @@ class Chain:
             return Outcome(stop.value)
         except BaseException as error:  # also what a handler raised and the interceptor let pass
             return Outcome(error=error)
-        step.close()
+        with contextlib.suppress(BaseException):  # it may yield even when it is told to end
+            step.close()
         return Outcome(error=RuntimeError(f"interceptor {step!r} yields more than once"))
+
+
+def _no_call(step: Interception, yielded: object) -> TypeError:
+    got = type(yielded).__name__
+    return TypeError(f"interceptor {step!r} yields {got}, not the CallInfo to proceed with")
 
 
 def _here(step: Callable[..., CallInfo], *args: object) -> CallInfo:

@@ -7,7 +7,7 @@ for the next one. A failure is told to those who waited, and the next call tries
 import threading
 from collections.abc import Callable
 
-from contracts import RpcError
+from contracts import Certainty, InternalError, RpcError
 from rpc.completion import Completion
 
 __all__ = ["Readiness", "Run"]
@@ -44,6 +44,12 @@ class Readiness:
             self._work()
         except RpcError as told:
             error = told
+        except Exception as fault:  # a transport's own: unsaid, all would wait for their deadlines
+            error = InternalError(
+                message=f"not ready: {type(fault).__name__}: {fault}",
+                certainty=Certainty.NOT_EXECUTED,
+            )
+            error.__cause__ = fault
         with self._lock:
             if error is None:
                 self.ready = True
