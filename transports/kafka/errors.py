@@ -5,8 +5,6 @@ The one place where the two are joined.
 
 from collections.abc import Sequence
 
-from kafka import errors as kafka_errors
-
 from transports.errors import (
     AddressUnknown,
     ConfigurationError,
@@ -19,6 +17,7 @@ from transports.errors import (
     TransportError,
     Unreachable,
 )
+from transports.kafka.driver import kafka_errors
 
 __all__ = ["connecting", "group_failure", "indefinite", "sending", "topic_failure"]
 

@@ -9,12 +9,11 @@ import threading
 import time
 from collections.abc import Sequence
 
-from kafka.errors import AuthorizationError, KafkaError
-
 from transports.base import Address, Delivery, Receipt
 from transports.errors import AddressUnknown
 from transports.kafka.config import KafkaConfig
 from transports.kafka.connection import connect, driver_settings
+from transports.kafka.driver import kafka_errors
 from transports.kafka.driver.consume import Reader
 from transports.kafka.driver.fetch import UnreadableBatch
 from transports.kafka.errors import topic_failure
@@ -86,7 +85,7 @@ class Inbox:
         reader = Reader(connect(config, settings, thread_name=name), settings, topic)
         try:
             reader.open(partition or 0, config.connect_timeout)
-        except (KafkaError, ValueError) as error:
+        except (kafka_errors.KafkaError, ValueError) as error:
             reader.shut(0.0)
             raise topic_failure(error, topic, "reading", "Read") from error
         return reader
@@ -97,9 +96,9 @@ class Inbox:
         except UnreadableBatch as unreadable:
             self._stumble(unreadable)
             return []
-        except AuthorizationError as error:
+        except kafka_errors.AuthorizationError as error:
             raise topic_failure(error, self._address.topic, "reading", "Read") from error
-        except (KafkaError, RuntimeError, OSError) as error:
+        except (kafka_errors.KafkaError, RuntimeError, OSError) as error:
             if not self._closed.wait(_PAUSE):
                 _log.warning("kafka.read_failed", topic=self._address.topic, why=str(error))
             return []

@@ -60,9 +60,10 @@ class SendPath:
         if self._closed is not None:
             on_sent(TransportClosed(self._closed))
             return
-        if self._resolver.engaged and self._resolver.behind(address):
-            self._park(address, message, on_sent)
-        else:
+        if not (
+            self._resolver.engaged
+            and self._resolver.wait_behind(Waiting(address, message, on_sent))
+        ):
             self._dispatch(address, message, on_sent)
 
     def forgive(self, topic: str) -> None:
@@ -86,12 +87,12 @@ class SendPath:
         producer = self._producer
         route = None if producer is None else self._route(topic, producer)
         if producer is None or route is None:
-            self._park(address, message, on_sent)
+            self._resolver.park(Waiting(address, message, on_sent), whole_topic=True)
             return
         if partition is None:
             partition = self._choose(route, message.key)
         elif not 0 <= partition < route.partitions:
-            self._park(address, message, on_sent)
+            self._resolver.park(Waiting(address, message, on_sent), whole_topic=False)
             return
         self._put(producer, topic, partition, message, on_sent)
 
@@ -142,10 +143,6 @@ class SendPath:
             f"a message to {topic} takes {size} bytes, and max_message_bytes is {limit}; send "
             "less, or raise max_message_bytes here and max.message.bytes of the topic"
         )
-
-    def _park(self, address: Address, message: Message, on_sent: OnSent) -> None:
-        known = address.topic in self._routes
-        self._resolver.park(Waiting(address, message, on_sent), topic_known=known)
 
     def _go_on(self, waiting: Waiting) -> None:
         """Send what has waited. On the resolver's thread."""

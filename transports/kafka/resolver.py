@@ -112,16 +112,24 @@ class Resolver:
         self._answered = -1.0
         self._thread: threading.Thread | None = None
         self.engaged = False
-        """Whether anything waits; read without the lock, before asking `behind`."""
+        """Whether anything waits; read without the lock, before asking `wait_behind`."""
 
-    def behind(self, address: Address) -> bool:
-        """Whether earlier messages to `address` still wait."""
+    def wait_behind(self, waiting: Waiting) -> bool:
+        """Queue a message behind earlier ones to its address, if there are any that wait."""
         with self._lock:
-            return address in self._queues or Address(address.topic) in self._queues
+            for place in (Address(waiting.address.topic), waiting.address):
+                if place in self._queues and self._closed is None:
+                    self._queues[place][1].append(waiting)
+                    self._parked += 1
+                    return True
+        return False
 
-    def park(self, waiting: Waiting, *, topic_known: bool) -> None:
-        """Let a message wait for its address, or fail it at once where that was just in vain."""
-        error = self._enqueue(waiting, topic_known=topic_known)
+    def park(self, waiting: Waiting, *, whole_topic: bool) -> None:
+        """Let a message wait for its address, or fail it at once where that was just in vain.
+
+        `whole_topic`: nothing is known of the topic; otherwise its partition is what is not known.
+        """
+        error = self._enqueue(waiting, whole_topic=whole_topic)
         if error is not None:
             waiting.on_sent(error)
         self._stirred.set()
@@ -147,16 +155,14 @@ class Resolver:
             thread.join(timeout)
         self._fail(list(self._queues), TransportClosed(f"not sent: {reason}"))
 
-    def _enqueue(self, waiting: Waiting, *, topic_known: bool) -> TransportError | None:
-        address, now = waiting.address, time.monotonic()
+    def _enqueue(self, waiting: Waiting, *, whole_topic: bool) -> TransportError | None:
+        now = time.monotonic()
+        place = Address(waiting.address.topic) if whole_topic else waiting.address
         with self._lock:
             if self._closed is not None:
                 return TransportClosed(self._closed)
             if self._parked >= _MOST_WAITING:
                 return Unreachable(f"{self._parked} messages wait already for unknown topics")
-            place = Address(address.topic)
-            if topic_known and place not in self._queues:
-                place = address
             error, until = self._refused.get(place, (None, 0.0))
             if error is not None and now < until:
                 return type(error)(*error.args)

@@ -12,11 +12,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from kafka.errors import AuthorizationError, KafkaError
-
 from transports.errors import AddressUnknown, TransportError
 from transports.kafka.config import KafkaConfig
 from transports.kafka.connection import connect, driver_settings
+from transports.kafka.driver import kafka_errors
 from transports.kafka.driver.consume import Member
 from transports.kafka.driver.fetch import UnreadableBatch
 from transports.kafka.errors import group_failure
@@ -122,7 +121,7 @@ class Session:
         member = Member(client, settings, self._topic, self, config.revoke_timeout)
         try:
             member.join(config.connect_timeout)
-        except (KafkaError, ValueError) as error:
+        except (kafka_errors.KafkaError, ValueError) as error:
             member.shut(0.0)
             raise group_failure(error, self._topic, self._group) from error
         self.member = member
@@ -137,11 +136,11 @@ class Session:
                 self._check_topic(member)
         except UnreadableBatch as unreadable:
             self._stumble(member, unreadable)
-        except AuthorizationError as error:
+        except kafka_errors.AuthorizationError as error:
             self._tell(group_failure(error, self._topic, self._group))
         except AddressUnknown as error:
             self._tell(error)
-        except (KafkaError, RuntimeError, OSError) as error:
+        except (kafka_errors.KafkaError, RuntimeError, OSError) as error:
             if not self._stopped.is_set():
                 _log.warning("kafka.poll_failed", topic=self._topic, why=str(error))
             self._stopped.wait(_PAUSE)

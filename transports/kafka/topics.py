@@ -4,11 +4,10 @@ import time
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from kafka import errors as kafka_errors
-
 from transports.errors import AddressUnknown, NotAuthorized, Unreachable
 from transports.kafka.config import KafkaConfig
 from transports.kafka.connection import connect, driver_settings
+from transports.kafka.driver import kafka_errors
 from transports.kafka.driver.admin import Admin, TopicFacts
 from transports.kafka.errors import topic_failure
 from transports.log import get_logger

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from transports.base import Address, Message, OnSent, Receiver
-from transports.errors import ConfigurationError, TransportClosed
+from transports.errors import AddressUnknown, ConfigurationError, TransportClosed
 from transports.kafka.config import KafkaConfig
 from transports.kafka.producer import SendPath
 
@@ -48,8 +48,11 @@ class KafkaTransport:
         self._check_open()
         from transports.kafka.topics import ensure_topic  # noqa: PLC0415 - imports kafka-python
 
-        ensure_topic(self._config, address.topic, "request", "WRITE", timeout)
-        self._sends.forgive(address.topic)
+        topic, partition = address
+        partitions = ensure_topic(self._config, topic, "request", "WRITE", timeout)
+        if partition is not None and not 0 <= partition < partitions:
+            raise AddressUnknown(f"topic {topic} has {partitions} partitions, and no {partition}")
+        self._sends.forgive(topic)
 
     def send(self, address: Address, message: Message, on_sent: OnSent) -> None:
         """Queue `message`; see `Transport.send`. Never waits for the network."""

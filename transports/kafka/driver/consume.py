@@ -7,6 +7,7 @@ Owner of a consumer: the thread that polls it. `commit`, `pause`, `resume` and `
 from one other thread: they touch only what kafka-python locks, or what runs on its I/O thread.
 """
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -187,8 +188,10 @@ class Member(Consumer):
         self.subscribe([self.topic], listener=_Listener(self))
 
     def settled(self) -> None:
-        """Look again whether what is in flight is done. Any thread."""
-        self._settled.notify()
+        """Look again whether what is in flight is done. Any thread; when closed, nothing."""
+        if not self._closed:
+            with contextlib.suppress(RuntimeError):
+                self._settled.notify()
 
     def commit_offsets(self, offsets: Mapping[int, int]) -> Future:
         """Begin to commit; the future tells the outcome on the I/O thread. Any thread."""

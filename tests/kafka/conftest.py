@@ -1,0 +1,104 @@
+"""What the tests of the Kafka transport share: topics, raw clients, waiting for outcomes."""
+
+import queue
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+
+import transports.kafka.driver  # noqa: F401 - imports kafka-python without its warnings
+from transports.base import Address, Message, Receipt
+from transports.errors import TransportError
+from transports.kafka import KafkaConfig, KafkaTransport
+
+
+class Kit:
+    """One transport's worth of helpers on one broker; closes what it opened."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self.bootstrap = bootstrap
+        self._open: list[KafkaTransport] = []
+        self._admin = None
+
+    @property
+    def admin(self):
+        from kafka import KafkaAdminClient
+
+        if self._admin is None:
+            self._admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
+        return self._admin
+
+    def transport(self, **config: object) -> KafkaTransport:
+        given = {"bootstrap": (self.bootstrap,), "client_id": "test", **config}
+        transport = KafkaTransport(KafkaConfig(**given))  # type: ignore[arg-type]
+        self._open.append(transport)
+        return transport
+
+    def topic(self, partitions: int = 1, **configs: str) -> str:
+        """Create a topic and wait until it has leaders."""
+        name = f"test-{uuid.uuid4().hex[:12]}"
+        settings = {key.replace("_", "."): value for key, value in configs.items()}
+        wanted = {"num_partitions": partitions, "replication_factor": 1, "configs": settings}
+        self.admin.create_topics({name: wanted}, wait_for_metadata=True)
+        return name
+
+    def close(self) -> None:
+        for transport in self._open:
+            transport.close(5)
+        if self._admin is not None:
+            self._admin.close()
+
+
+@pytest.fixture
+def kit(bootstrap: str) -> Iterator[Kit]:
+    made = Kit(bootstrap)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def outcome_of() -> Callable[..., Receipt | TransportError]:
+    """Send one message and wait for what becomes of it."""
+
+    def send(
+        transport: KafkaTransport, address: Address, message: Message, patience: float = 20
+    ) -> Receipt | TransportError:
+        told: queue.Queue[Receipt | TransportError] = queue.Queue()
+        transport.send(address, message, told.put)
+        return told.get(timeout=patience)
+
+    return send
+
+
+@pytest.fixture
+def eventually() -> Callable[..., object]:
+    """Wait until a condition is true; fail with what it was at the end."""
+
+    def wait(condition: Callable[[], object], patience: float = 20, every: float = 0.02) -> object:
+        deadline = time.monotonic() + patience
+        pause = threading.Event()
+        while not (value := condition()):
+            assert time.monotonic() < deadline, f"not within {patience} s: {condition}, {value!r}"
+            pause.wait(every)
+        return value
+
+    return wait
+
+
+@pytest.fixture
+def taken() -> Callable[..., list]:
+    """Receive until so many deliveries have come, acknowledging them or not."""
+
+    def take(receiver, count: int, patience: float = 20, *, ack: bool = True) -> list:
+        deadline, got = time.monotonic() + patience, []
+        while len(got) < count:
+            assert time.monotonic() < deadline, f"{len(got)} of {count} came"
+            arrived = receiver.receive(0.5)
+            got.extend(arrived)
+            for delivery in arrived if ack else ():
+                delivery.ack()
+        return got
+
+    return take

@@ -1,0 +1,16 @@
+"""The Kafka transport against every sentence of the joint, on a real broker."""
+
+import pytest
+
+from transports.conformance import TransportConformance
+from transports.kafka import open_transport
+
+
+class TestKafka(TransportConformance):
+    most_unacked = 1000
+
+    @pytest.fixture
+    def factory(self, bootstrap):
+        return lambda: open_transport(
+            f"kafka://{bootstrap}?client_id=conformance&max_unacked=1000&address_timeout=1"
+        )
