@@ -31,12 +31,18 @@ class CallContext:
         self.headers: Mapping[str, bytes] = request.headers
         """Every header as it came, the protocol's own too."""
         self._clock = clock
+        self._taken = clock()
         self._cancelled = False
 
     @property
     def remaining(self) -> float:
         """Seconds until the deadline; negative once it has passed."""
         return self.deadline - self._clock()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the server took the request."""
+        return self._clock() - self._taken
 
     @property
     def cancelled(self) -> bool:

@@ -71,4 +71,5 @@ class Job:
             "method": self.handler.spec.name,
             "call_id": self.request.call_id.hex(),
             "attempt": self.request.attempt,
+            "elapsed": self.context.elapsed,
         }
