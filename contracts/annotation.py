@@ -3,7 +3,7 @@
 import collections.abc
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import inspect as info
@@ -52,7 +52,8 @@ def problems_of(annotation: Any) -> list[str]:
     """Return why values of type `annotation` cannot travel; nothing if they can."""
     if isinstance(annotation, type) and annotation in _BARE:
         return [f"`{show(annotation)}` does not say of what; write it: `{_BARE[annotation]}`"]
-    variables = getattr(annotation, "__parameters__", ())
+    open_type = isinstance(annotation, TypeVar)
+    variables = (annotation,) if open_type else getattr(annotation, "__parameters__", ())
     if variables:
         named = ", ".join(f"`{show(variable)}`" for variable in variables)
         return [f"`{show(annotation)}` leaves {named} open; write the type that is meant"]
@@ -158,7 +159,9 @@ def _hashable(described: info.Type) -> bool:
             return all(_hashable(item) for item in items)
         case info.VarTupleType(item_type=item):
             return _hashable(item)
-        case info.StructType(cls=cls) | info.DataclassType(cls=cls):
-            return getattr(cls, "__hash__", None) is not None
+        case info.StructType(cls=cls) if cls.__hash__ is msgspec.Struct.__hash__:
+            return cls.__struct_config__.frozen or not cls.__struct_config__.eq
+        case info.DataclassType(cls=cls):
+            return cls.__hash__ is not None
         case _:
             return True

@@ -59,16 +59,14 @@ def check_implementation(implementation: object) -> Mapping[ServiceSpec, tuple[H
 
 def _contracts(cls: type) -> list[type]:
     found = [base for base in cls.__mro__ if is_contract(base) and methods_of(base)]
-    return [one for one in found if not any(issubclass(o, one) for o in found if o is not one)]
+    return [one for one in found if not any(one in o.__mro__ for o in found if o is not one)]
 
 
 def _unservable(implementation: object) -> Mistake | None:
     if isinstance(implementation, type):
         name = implementation.__name__
         if is_contract(implementation):
-            return Mistake(
-                f"is the contract; write a `class ...({name}):` and pass one of it", name
-            )
+            return Mistake("is the contract; pass an instance of a class that implements it", name)
         return Mistake(f"is a class; pass an instance: `{name}()`", name)
     name = type(implementation).__name__
     if BINDER in getattr(implementation, "__dict__", {}):

@@ -61,17 +61,17 @@ class Method(Generic[P, R_co]):
         *,
         timeout: float | None = None,
         idempotent: bool = False,
-        raises: Sequence[type[RpcError]] = (),
+        raises: type[RpcError] | Sequence[type[RpcError]] = (),
         key: str | None = None,
         name: str | None = None,
     ) -> None:
         self.function = function
         self.timeout = timeout
         self.idempotent = idempotent
-        self.raises = tuple(raises)
+        self.raises = (raises,) if isinstance(raises, type) else tuple(raises)
         self.key = key
         self.name = name
-        self.attribute: str = function.__name__
+        self.attribute: str = getattr(function, "__name__", "")
         self.is_async = iscoroutinefunction(function)
         self.__doc__ = function.__doc__
 
@@ -121,7 +121,7 @@ def method(
     *,
     timeout: float | None = None,
     idempotent: bool = False,
-    raises: Sequence[type[RpcError]] = (),
+    raises: type[RpcError] | Sequence[type[RpcError]] = (),
     key: str | None = None,
     name: str | None = None,
 ) -> _Decorator: ...

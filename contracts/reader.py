@@ -41,7 +41,7 @@ def read_signature(method: Method[..., Any], owner: type) -> tuple[Signature, di
 
 def method_problems(method: Method[..., Any], owner: type) -> list[Problem]:
     """Return all that cannot work in `method`, which `owner` defines; nothing if all is well."""
-    if not inspect.isfunction(inspect.unwrap(method.function)):
+    if not inspect.isfunction(method.function):
         return [(None, "is no plain method; put `@method` on a `def` or `async def` with `self`")]
     signature, failures = read_signature(method, owner)
     problems: list[Problem] = [*_name_problems(method), *_option_problems(method)]

@@ -43,18 +43,23 @@ def resolve(
     return Signature(parameters, return_annotation=result), failures
 
 
-_MODULES = re.compile(r"(?:[A-Za-z_<][\w<>]*\.)+(?=[A-Za-z_])")
+_MODULES = re.compile(r"('[^']*')|(?:[A-Za-z_<][\w<>]*\.)+(?=[A-Za-z_])")
 
 
 def show(annotation: Any) -> str:
     """Return `annotation` as one would write it, without the names of modules."""
-    text = _MODULES.sub("", inspect.formatannotation(annotation))
-    return text.replace("NoneType", "None").replace("~", "")
+    return _shown(inspect.formatannotation(annotation))
 
 
 def show_signature(signature: Signature) -> str:
     """Return `signature` as one would write it, without the names of modules."""
-    return _MODULES.sub("", str(signature)).replace("NoneType", "None")
+    return _shown(str(signature))
+
+
+def _shown(text: str) -> str:
+    # What stands in quotes, such as a Literal's value or a default, is no name of a module.
+    bare = _MODULES.sub(lambda match: match[1] or "", text)
+    return bare.replace("NoneType", "None").replace("~", "")
 
 
 def difference(expected: Signature, found: Signature) -> str | None:
