@@ -162,7 +162,7 @@ def main(rounds, seconds, payload, bootstrap, out):
             bootstrap = stack.enter_context(Broker()).bootstrap
         roles = stack.enter_context(children(bootstrap))
         rows = medians(measure(roles, rounds, seconds, payload, console), payload)
-    Console().print(table(rows), conditions(rounds, seconds, payload))
+    Console(width=110).print(table(rows), conditions(rounds, seconds, payload))
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(rows, indent=1) + "\n")
 

@@ -19,7 +19,7 @@ def main() -> None:
         ours.serve(bootstrap, _ready)
     elif role == "raw-client":
         raw = peers.RawClient(bootstrap)
-        _serve_runs(lambda style, *rest: raw.run(*rest))
+        _serve_runs(lambda _style, *rest: raw.run(*rest))
     else:
         client = ours.OurClient(bootstrap)
         _serve_runs(client.run)
