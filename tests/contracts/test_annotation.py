@@ -157,7 +157,8 @@ CHECK = "nothing can check it; write the type that is meant"
             [
                 (
                     "`Node | Key` cannot be carried:"
-                    " If a type union contains multiple Struct types, all Struct types must be tagged (via `tag` or `tag_field` kwarg)"
+                    " If a type union contains multiple Struct types,"
+                    " all Struct types must be tagged (via `tag` or `tag_field` kwarg)"
                 )
             ],
         ),
