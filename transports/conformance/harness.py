@@ -111,15 +111,25 @@ class Harness:
         transport.send(address, message, sent.expect())
         return sent.outcomes(self.patience)[0]
 
-    def take(self, receivers: Receiver | Sequence[Receiver], count: int) -> list[Delivery]:
-        """Receive until there are `count` deliveries, from each receiver in turn."""
-        sources = receivers if isinstance(receivers, Sequence) else [receivers]
-        wait = self.patience if len(sources) == 1 else 0.02
+    def take(self, receiver: Receiver, count: int) -> list[Delivery]:
+        """Receive until there are `count` deliveries, leaving them unacknowledged."""
+        return self._receive(receiver, count, settle=False)
+
+    def take_and_ack(self, receiver: Receiver, count: int) -> list[Delivery]:
+        """Receive until there are `count` deliveries, acknowledging each as it comes.
+
+        For counts that may be above the bound on what is unacknowledged.
+        """
+        return self._receive(receiver, count, settle=True)
+
+    def _receive(self, receiver: Receiver, count: int, *, settle: bool) -> list[Delivery]:
         deliveries: list[Delivery] = []
         end = time.monotonic() + self.patience
-        while len(deliveries) < count and time.monotonic() < end:
-            for source in sources:
-                deliveries += source.receive(min(wait, max(0.0, end - time.monotonic())))
+        while len(deliveries) < count and (left := end - time.monotonic()) > 0:
+            arrived = receiver.receive(left)
+            deliveries += arrived
+            for delivery in arrived if settle else ():
+                delivery.ack()
         assert len(deliveries) >= count, (
             f"{len(deliveries)} of {count} messages arrived within {self.patience} s"
         )

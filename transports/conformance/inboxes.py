@@ -49,7 +49,7 @@ class InboxConformance(Harness):
     def test_an_inbox_opens_on_the_partition_asked_for(
         self, transport: Transport, topic: str
     ) -> None:
-        addresses = [Address(topic, partition) for partition in (0, 1)]
+        addresses = [Address(topic, partition) for partition in (1, 0)]
 
         inboxes = [transport.receiver(address, shared=False) for address in addresses]
 

@@ -115,7 +115,7 @@ class SendingConformance(Harness):
 
         messages = [Message(b"%d" % n, key=key) for n in range(40) for key in keys]
         self.send(transport, Address(topic), messages)
-        arrived = self.take(receiver, len(messages))
+        arrived = self.take_and_ack(receiver, len(messages))
 
         assert _bodies_by_key(arrived) == {key: [b"%d" % n for n in range(40)] for key in keys}
 
@@ -170,7 +170,7 @@ class SendingConformance(Harness):
 
         run_together([sender(name) for name in names], self.patience)
         sent.receipts(self.patience)
-        arrived = self.take(receiver, 800)
+        arrived = self.take_and_ack(receiver, 800)
 
         assert _bodies_by_key(arrived) == {name: [b"%d" % n for n in range(100)] for name in names}
 

@@ -2,6 +2,7 @@
 
 # ruff: noqa: S101 - asserts are what a test suite is made of
 
+import time
 from collections.abc import Callable, Iterable
 
 from transports.base import Address, Delivery, Message, Receiver, Transport
@@ -67,15 +68,15 @@ class SharingConformance(Harness):
         return [Message(b"end-%d" % n, key=b"key-%d" % n) for n in range(count)]
 
     def _take_apart(self, receivers: list[Receiver], count: int) -> list[list[Delivery]]:
+        """Receive `count` deliveries from the receivers in turn; return what each of them got."""
         taken: list[list[Delivery]] = [[] for _ in receivers]
-        rounds = int(self.patience / 0.02)
-        for turn in range(rounds):
-            if sum(map(len, taken)) >= count:
-                break
-            taken[turn % 2] += receivers[turn % 2].receive(0.02)
-        for deliveries in taken:
-            for delivery in deliveries:
-                delivery.ack()
+        end = time.monotonic() + self.patience
+        while sum(map(len, taken)) < count and time.monotonic() < end:
+            for receiver, mine in zip(receivers, taken, strict=True):
+                arrived = receiver.receive(0.02)
+                mine.extend(arrived)
+                for delivery in arrived:
+                    delivery.ack()
         assert sum(map(len, taken)) >= count, f"fewer than {count} messages arrived"
         return taken
 
@@ -181,15 +182,12 @@ class SharingConformance(Harness):
         # A receiver at its bound hands out nothing, however long it is asked; two seconds in which
         # nothing comes although hundreds wait are taken for that.
         taken = list(self.take(receiver, 1))
-        while more := receiver.receive(2.0):
+        while more := receiver.receive(min(2.0, self.patience)):
             taken += more
         at_bound = len(taken)
         for delivery in taken:
             delivery.ack()
-        while len(taken) < count:
-            for delivery in self.take(receiver, 1):
-                taken.append(delivery)
-                delivery.ack()
+        taken += self.take_and_ack(receiver, count - at_bound)
 
         assert at_bound <= self.most_unacked
         assert sorted(set(_bodies(taken))) == sorted(b"%d" % n for n in range(count))

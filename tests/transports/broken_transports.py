@@ -1,0 +1,554 @@
+"""Transports that each break one promise, with the conformance suite over each.
+
+Not collected with the tests: `test_conformance` runs it and wants to see it fail.
+"""
+
+# ruff: noqa: RUF012 - what instances share by a class attribute is how some of these are broken
+
+import itertools
+import time
+import uuid
+from collections import defaultdict
+from threading import Event, current_thread, main_thread
+from zlib import crc32
+
+import pytest
+
+from transports.base import Address, Delivery
+from transports.conformance import TransportConformance
+from transports.errors import TransportClosed, TransportError
+from transports.faults import Fault, Faults
+from transports.faulty import FaultyTransport
+from transports.memory import MemoryTransport
+
+
+class PromiseBrokenError(Exception):
+    """Raised where nothing may be."""
+
+
+class Sound:
+    """Hands everything on to a memory transport. Whatever is broken is broken in a subclass."""
+
+    settings = {"max_unacked": 100}
+
+    def __init__(self):
+        self.inner = MemoryTransport(type(self).__name__, **self.settings)
+
+    @property
+    def client_id(self):
+        return self.inner.client_id
+
+    def prepare(self, address, timeout):
+        self.inner.prepare(address, timeout)
+
+    def send(self, address, message, on_sent):
+        self.inner.send(address, message, on_sent)
+
+    def receiver(self, address, *, shared):
+        return self.inner.receiver(address, shared=shared)
+
+    def close(self, timeout):
+        self.inner.close(timeout)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self.close(5.0)
+
+
+class SoundReceiver:
+    """Hands everything on to a receiver."""
+
+    def __init__(self, inner):
+        self.inner = inner
+        self.closed = False
+
+    @property
+    def address(self):
+        return self.inner.address
+
+    def receive(self, max_wait):
+        return [self.seen(delivery) for delivery in self.inner.receive(max_wait)]
+
+    def seen(self, delivery):
+        return Delivery(
+            delivery.message, delivery.receipt, delivery.age, lambda _: self.ack(delivery)
+        )
+
+    def ack(self, delivery):
+        delivery.ack()
+
+    def close(self, timeout):
+        self.closed = True
+        self.inner.close(timeout)
+
+
+def with_receiver(shared=None, inbox=None):
+    """Return a transport whose receivers of that kind are wrapped in that class."""
+
+    class Wrapping(Sound):
+        def receiver(self, address, *, shared):
+            kind = self.kinds[shared]
+            opened = self.inner.receiver(address, shared=shared)
+            return kind(opened) if kind else opened
+
+        kinds = {True: shared, False: inbox}
+
+    return Wrapping
+
+
+# Sending
+
+
+class KeepsOneOfEachHeader(Sound):
+    def send(self, address, message, on_sent):
+        headers = tuple(dict(message.headers).items())
+        self.inner.send(address, message._replace(headers=headers), on_sent)
+
+
+class TakesAnEmptyKeyForNone(Sound):
+    def send(self, address, message, on_sent):
+        self.inner.send(address, message._replace(key=message.key or None), on_sent)
+
+
+class Truncates(Sound):
+    def send(self, address, message, on_sent):
+        self.inner.send(address, message._replace(body=message.body[:500_000]), on_sent)
+
+
+class GivesTheWrongReceipt(Sound):
+    def send(self, address, message, on_sent):
+        def wrong(outcome):
+            on_sent(outcome if isinstance(outcome, TransportError) else outcome._replace(offset=0))
+
+        self.inner.send(address, message, wrong)
+
+
+class TellsTwice(Sound):
+    def send(self, address, message, on_sent):
+        self.inner.send(address, message, lambda outcome: (on_sent(outcome), on_sent(outcome)))
+
+
+class TellsNoErrors(Sound):
+    def send(self, address, message, on_sent):
+        def only_good(outcome):
+            if not isinstance(outcome, TransportError):
+                on_sent(outcome)
+
+        self.inner.send(address, message, only_good)
+
+
+class RaisesErrors(Sound):
+    def send(self, address, message, on_sent):
+        def raising(outcome):
+            if isinstance(outcome, TransportError):
+                errors.append(outcome)
+            on_sent(outcome)
+
+        errors = []
+        self.inner.send(address, message, raising)
+        if errors:
+            raise PromiseBrokenError("send raises")
+
+
+class EndsWithTheFirstRefusal(Sound):
+    ended = False
+
+    def send(self, address, message, on_sent):
+        self.ended = self.ended or len(message.body) > 10_000_000
+        if self.ended:
+            on_sent(TransportClosed("ended for ever"))
+            return
+        self.inner.send(address, message, on_sent)
+
+
+def swaps_neighbours():
+    return FaultyTransport(MemoryTransport("swaps"), Faults(reorder=0.5, hold=0.01))
+
+
+def loses_some():
+    return FaultyTransport(MemoryTransport("loses"), Faults(script=(None, Fault.DROP)))
+
+
+def duplicates():
+    return FaultyTransport(MemoryTransport("duplicates"), Faults(duplicate=1.0))
+
+
+class RoutesKeysByItsOwnLights(Sound):
+    lights = itertools.count()
+
+    def __init__(self):
+        super().__init__()
+        self.light = next(self.lights)
+
+    def send(self, address, message, on_sent):
+        if message.key is not None and address.partition is None:
+            address = Address(address.topic, (crc32(message.key) + self.light) % 12)
+        self.inner.send(address, message, on_sent)
+
+
+class SendsAllToOnePartition(Sound):
+    def send(self, address, message, on_sent):
+        self.inner.send(Address(address.topic, address.partition or 0), message, on_sent)
+
+
+class HearsTheMainThreadOnly(Sound):
+    def send(self, address, message, on_sent):
+        if current_thread() is main_thread():
+            self.inner.send(address, message, on_sent)
+
+
+class IsAnIsland(Sound):
+    def __init__(self):
+        self.inner = MemoryTransport(uuid.uuid4().hex)
+
+    def send(self, address, message, on_sent):
+        self.inner.prepare(address, 1)
+        self.inner.send(address, message, on_sent)
+
+
+class PreparesOnce(Sound):
+    prepared = defaultdict(int)
+
+    def prepare(self, address, timeout):
+        self.prepared[address.topic] += 1
+        if self.prepared[address.topic] > 1:
+            raise PromiseBrokenError("prepared already")
+        super().prepare(address, timeout)
+
+
+class PreparesAnything(Sound):
+    def prepare(self, address, timeout):
+        self.inner.prepare(Address(address.topic), timeout)
+
+
+# Shared receivers
+
+
+class BeginsAtTheEnd(SoundReceiver):
+    def __init__(self, inner):
+        super().__init__(inner)
+        for delivery in inner.receive(0):
+            delivery.ack()
+
+
+class NamesAnotherTopic(SoundReceiver):
+    @property
+    def address(self):
+        return Address("elsewhere")
+
+
+class Broadcasts(SoundReceiver):
+    everyone = defaultdict(list)
+
+    def __init__(self, inner):
+        super().__init__(inner)
+        self.copies = []
+        self.everyone[inner.address.topic].append(self)
+
+    def receive(self, max_wait):
+        arrived = super().receive(max_wait)
+        for other in self.everyone[self.inner.address.topic]:
+            if other is not self:
+                other.copies += arrived
+        copies, self.copies = self.copies, []
+        return arrived + copies
+
+
+class AcksWhatItHandsOut(SoundReceiver):
+    def seen(self, delivery):
+        delivery.ack()
+        return delivery
+
+
+class LosesAcks(SoundReceiver):
+    def ack(self, delivery):
+        pass
+
+
+class AcksInOrderOnly(SoundReceiver):
+    expected = 0
+
+    def ack(self, delivery):
+        if delivery.receipt.offset == self.expected:
+            self.expected += 1
+            delivery.ack()
+
+
+class AcksCumulatively(SoundReceiver):
+    def __init__(self, inner):
+        super().__init__(inner)
+        self.taken = []
+
+    def seen(self, delivery):
+        self.taken.append(delivery)
+        return super().seen(delivery)
+
+    def ack(self, delivery):
+        for taken in self.taken:
+            if taken.receipt.offset <= delivery.receipt.offset:
+                taken.ack()
+
+
+class AcksTheNextTheSecondTime(AcksCumulatively):
+    def __init__(self, inner):
+        super().__init__(inner)
+        self.acked = set()
+
+    def ack(self, delivery):
+        offset = delivery.receipt.offset
+        (self.taken[offset + 1] if offset in self.acked else delivery).ack()
+        self.acked.add(offset)
+
+
+class AcksAfterClose(SoundReceiver):
+    settled = set()
+
+    def ack(self, delivery):
+        self.settled.add(delivery.receipt)
+        delivery.ack()
+
+    def receive(self, max_wait):
+        arrived = super().receive(max_wait)
+        return [delivery for delivery in arrived if delivery.receipt not in self.settled]
+
+
+class NeverLeaves(SoundReceiver):
+    def receive(self, max_wait):
+        return [] if self.closed else super().receive(max_wait)
+
+    def close(self, timeout):
+        self.closed = True
+
+
+class HasNoBound(Sound):
+    settings = {"max_unacked": 10**6}
+
+
+class StaysAtItsBound(SoundReceiver):
+    taken = 0
+
+    def receive(self, max_wait):
+        if self.taken >= 100:
+            return []
+        arrived = super().receive(max_wait)
+        self.taken += len(arrived)
+        return arrived
+
+
+# Inboxes
+
+
+class InboxFromTheBeginning(Sound):
+    def __init__(self):
+        super().__init__()
+        self.sent = defaultdict(list)
+
+    def send(self, address, message, on_sent):
+        self.sent[address].append(message)
+        super().send(address, message, on_sent)
+
+    def receiver(self, address, *, shared):
+        opened = super().receiver(address, shared=shared)
+        if not shared:
+            for message in self.sent[address]:
+                self.inner.send(address, message, lambda outcome: None)
+        return opened
+
+
+class OpensLate(SoundReceiver):
+    def __init__(self, inner):
+        super().__init__(inner)
+        self.late = True
+
+    def receive(self, max_wait):
+        if self.late:
+            self.late = False
+            self.inner.receive(0)
+        return super().receive(max_wait)
+
+
+class NamesNoPartition(SoundReceiver):
+    @property
+    def address(self):
+        return Address(self.inner.address.topic)
+
+
+class OpensAnyPartition(Sound):
+    def receiver(self, address, *, shared):
+        return super().receiver(Address(address.topic), shared=shared)
+
+
+class InboxesCompete(SoundReceiver):
+    opened = {}
+
+    def __init__(self, inner):
+        super().__init__(self.opened.setdefault(inner.address, inner))
+
+
+class BoundsTheInbox(SoundReceiver):
+    taken = 0
+
+    def receive(self, max_wait):
+        self.taken += 1
+        return super().receive(max_wait) if self.taken < 5 else []
+
+
+# Waiting and closing
+
+
+class SleepsThrough(SoundReceiver):
+    def receive(self, max_wait):
+        Event().wait(max_wait)
+        return super().receive(0)
+
+
+class WaitsTooLong(SoundReceiver):
+    def receive(self, max_wait):
+        return super().receive(max_wait + 0.5)
+
+
+class DoesNotWait(SoundReceiver):
+    def receive(self, max_wait):
+        return super().receive(0)
+
+
+class ClosesOnce(SoundReceiver):
+    def close(self, timeout):
+        if self.closed:
+            raise PromiseBrokenError("closed already")
+        super().close(timeout)
+
+
+class DeliversAfterClose(SoundReceiver):
+    def receive(self, max_wait):
+        return self.last if self.closed else super().receive(max_wait)
+
+    def close(self, timeout):
+        if not self.closed:
+            self.last = super().receive(0)
+        super().close(timeout)
+
+
+class OpensAgain(Sound):
+    closed = False
+
+    def close(self, timeout):
+        self.closed = True
+
+    def send(self, address, message, on_sent):
+        if self.closed:
+            on_sent(TransportClosed("closed"))
+        else:
+            super().send(address, message, on_sent)
+
+
+class ForgetsTheLast(Sound):
+    last = None
+
+    def send(self, address, message, on_sent):
+        if self.last:
+            super().send(*self.last)
+        self.last = (address, message, on_sent)
+
+
+class StaysOpenAfterWith(Sound):
+    def __exit__(self, kind, error, trace):
+        pass
+
+
+class SaysItIsFresh(SoundReceiver):
+    def seen(self, delivery):
+        return Delivery(delivery.message, delivery.receipt, 0.0, delivery._settle)
+
+
+class CountsFromTheEpoch(SoundReceiver):
+    def seen(self, delivery):
+        return Delivery(delivery.message, delivery.receipt, time.time(), delivery._settle)
+
+
+class ComesFromTheFuture(SoundReceiver):
+    def seen(self, delivery):
+        return Delivery(delivery.message, delivery.receipt, -0.001, delivery._settle)
+
+
+class HasNoName(Sound):
+    client_id = ""
+
+
+RECEIVERS_OF_BOTH_KINDS = (
+    SleepsThrough,
+    WaitsTooLong,
+    DoesNotWait,
+    ClosesOnce,
+    DeliversAfterClose,
+    NeverLeaves,
+    SaysItIsFresh,
+    CountsFromTheEpoch,
+    ComesFromTheFuture,
+)
+SHARED = (
+    BeginsAtTheEnd,
+    NamesAnotherTopic,
+    Broadcasts,
+    AcksWhatItHandsOut,
+    LosesAcks,
+    AcksInOrderOnly,
+    AcksCumulatively,
+    AcksTheNextTheSecondTime,
+    AcksAfterClose,
+    StaysAtItsBound,
+)
+INBOXES = (OpensLate, NamesNoPartition, InboxesCompete, BoundsTheInbox)
+WHOLE = (
+    KeepsOneOfEachHeader,
+    TakesAnEmptyKeyForNone,
+    Truncates,
+    GivesTheWrongReceipt,
+    TellsTwice,
+    TellsNoErrors,
+    RaisesErrors,
+    EndsWithTheFirstRefusal,
+    swaps_neighbours,
+    loses_some,
+    duplicates,
+    RoutesKeysByItsOwnLights,
+    SendsAllToOnePartition,
+    HearsTheMainThreadOnly,
+    IsAnIsland,
+    PreparesOnce,
+    PreparesAnything,
+    HasNoBound,
+    InboxFromTheBeginning,
+    OpensAnyPartition,
+    OpensAgain,
+    ForgetsTheLast,
+    StaysOpenAfterWith,
+    HasNoName,
+)
+
+
+def suite_over(opener, seconds):
+    """Return the suite over one transport; a short patience, since much of it is waited out."""
+
+    class Suite(TransportConformance):
+        patience = seconds
+        most_unacked = 200
+
+        @pytest.fixture
+        def factory(self):
+            return opener
+
+    return Suite
+
+
+BROKEN = {
+    **{opener.__name__: opener for opener in WHOLE},
+    **{kind.__name__: with_receiver(shared=kind) for kind in SHARED},
+    **{kind.__name__: with_receiver(inbox=kind) for kind in INBOXES},
+    **{kind.__name__: with_receiver(shared=kind, inbox=kind) for kind in RECEIVERS_OF_BOTH_KINDS},
+}
+TestSoundReceiver = suite_over(with_receiver(SoundReceiver, SoundReceiver), 30.0)
+for name, opener in BROKEN.items():
+    globals()[f"Test_{name}"] = suite_over(opener, 0.3)
