@@ -1,9 +1,11 @@
 """One call of a client, from its registration to its end: what `.future()` returns.
 
 Ended by whoever takes it out of the channel's table of pending calls, hence once. The reply is
-decoded by the thread that asks for it, not by the one that reads all replies.
+decoded by the thread that asks for it, not by the one that reads all replies. `_sending` guards
+what `.sent` resolves to; a call that nobody asks for it takes no lock.
 """
 
+import threading
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Call"]
 
 _log = get_logger("rpc.channel")
+_sending = threading.Lock()
 
 R = TypeVar("R")
 
@@ -34,6 +37,7 @@ class Call(Generic[R]):
         "_end",
         "_outcome",
         "_sent",
+        "_unsent",
         "attempt",
         "body",
         "call_id",
@@ -84,6 +88,8 @@ class Call(Generic[R]):
         self._end: Completion[Reply | Outcome] = Completion()
         self._outcome: Outcome | None = None
         self._sent: Completion[Receipt | RpcError] | None = None
+        self._unsent: RpcError | None = None
+        """Why no acknowledgement is to be waited for."""
 
     # -- for the caller ------------------------------------------------------------------------
 
@@ -134,9 +140,10 @@ class Call(Generic[R]):
         """End the call. Only by whoever took it out of the table of pending calls."""
         self.state = state
         if isinstance(end, RpcError):
-            if self._sent is not None and not self._sent.done():
-                self._sent.set(end)
+            self.unsent(end)
             end = Outcome(error=end)
+        elif isinstance(end, Outcome):  # an interceptor's: it has not let the call through
+            self.unsent(_not_sent(end.error or "an interceptor answered the call"))
         if self.chain is not None:  # interceptors see the outcome now, not when it is asked for
             end = self.chain.leave(self._read(end))
         self._end.set(end)
@@ -144,18 +151,29 @@ class Call(Generic[R]):
     def sent_to(self, receipt: Receipt) -> None:
         """Note that the broker has the request."""
         self.receipt = receipt
-        if self._sent is not None and not self._sent.done():
-            self._sent.set(receipt)
+        if self._sent is not None:
+            self._settle_sent(self._sent)
+
+    def unsent(self, error: RpcError) -> None:
+        """Note that no acknowledgement is to be waited for any more."""
+        self._unsent = error
+        if self._sent is not None:
+            self._settle_sent(self._sent)
 
     def watch_sent(self) -> Completion[Receipt | RpcError]:
         """Return the completion behind `sent`, made when first asked for."""
-        if self._sent is None:
-            self._sent = Completion()
-            if self.receipt is not None:
-                self._sent.set(self.receipt)
-            elif self.done() and (error := self._settled().error) is not None:
-                self._sent.set(error if isinstance(error, RpcError) else _not_sent(error))
-        return self._sent
+        with _sending:
+            if self._sent is None:
+                self._sent = Completion()
+            sent = self._sent
+        self._settle_sent(sent)  # what became known before `_sent` was there
+        return sent
+
+    def _settle_sent(self, sent: Completion[Receipt | RpcError]) -> None:
+        with _sending:
+            known = self.receipt or self._unsent
+            if known is not None and not sent.done():
+                sent.set(known)
 
     @property
     def certainty(self) -> Certainty:
@@ -203,11 +221,21 @@ class Call(Generic[R]):
         return self._outcome
 
     def _read(self, end: Reply | Outcome) -> Outcome:
-        return end if isinstance(end, Outcome) else self.route.read(end)
+        if isinstance(end, Outcome):
+            return end
+        outcome = self.route.read(end)
+        error = outcome.error
+        if (
+            isinstance(error, RpcError)
+            and error.certainty is Certainty.NOT_EXECUTED
+            and self.unresolved > 1
+        ):
+            error.certainty = Certainty.UNKNOWN  # true of one attempt, unproven for another
+        return outcome
 
 
-def _not_sent(error: BaseException) -> RpcError:
-    return Cancelled(message=f"not sent: {error}", certainty=Certainty.NOT_EXECUTED)
+def _not_sent(why: object) -> RpcError:
+    return Cancelled(message=f"not sent: {why}", certainty=Certainty.NOT_EXECUTED)
 
 
 class Sent:

@@ -83,6 +83,7 @@ class InFlight:
                 self._budget.deposit()
                 self._pending.register(call.call_id, call, call.deadline)
                 due = self._resend_at(call)
+                _count_attempt(call)
         except RpcError as error:
             call.finish(CallState.FAILED, error)
             return
@@ -102,8 +103,6 @@ class InFlight:
     def _attempt(self, call: Call[Any]) -> None:
         assert self._send is not None  # noqa: S101 - a route is ready only once the channel is open
         assert call.route.constant is not None  # noqa: S101 - likewise
-        call.attempt += 1
-        call.unresolved += 1
         message = request_message(
             call.route.constant,
             call.call_id,
@@ -117,7 +116,8 @@ class InFlight:
         def on_sent(sent: Receipt | TransportError) -> None:
             if isinstance(sent, TransportError):
                 error = to_rpc_error(sent, call.route.full_name)
-                self._attempt_failed(call, error, CallState.FAILED)
+                if not self._attempt_failed(call, error, CallState.FAILED):
+                    call.unsent(error)
             else:
                 call.sent_to(sent)
                 if call.state is CallState.CANCELLED:
@@ -125,13 +125,16 @@ class InFlight:
 
         self._send(call.route.address, message, on_sent)
 
-    def _attempt_failed(self, call: Call[Any], error: RpcError, state: CallState) -> None:
-        """Try again where policy, deadline and budget allow it, else end the call."""
-        if error.certainty is Certainty.NOT_EXECUTED:
-            call.unresolved -= 1
+    def _attempt_failed(self, call: Call[Any], error: RpcError, state: CallState) -> bool:
+        """Try again where policy, deadline and budget allow it, else end the call.
+
+        Return False where it has ended: by its deadline, or by a reply.
+        """
         with self._lock:
+            if error.certainty is Certainty.NOT_EXECUTED:
+                call.unresolved -= 1
             if self._pending.get(call.call_id) is not call:
-                return  # ended already: by its deadline, or by the reply to another attempt
+                return False
             due = self._retry_at(call, error)
             if due is None:
                 self._pending.take(call.call_id)
@@ -141,10 +144,11 @@ class InFlight:
                 self._again.add(call.call_id, due)
         if due is not None:
             self._watch(due)
-            return
+            return True
         if call.unresolved and error.certainty is Certainty.NOT_EXECUTED:
             error.certainty = Certainty.UNKNOWN  # true of this attempt, unproven for another
         call.finish(state, error)
+        return True
 
     def _retry_at(self, call: Call[Any], error: RpcError) -> float | None:
         route = call.route
@@ -259,6 +263,7 @@ class InFlight:
             return False  # the patience of an idempotent call ran out, and so did the budget
         call.last_error = None
         self._resend_at(call)
+        _count_attempt(call)
         return True
 
     def inbox_failed(self, error: TransportError | None) -> None:
@@ -283,6 +288,12 @@ class InFlight:
         # A stale `_next_tick` only wakes the timer once too often, or was set after our register.
         if self._next_tick is None or due < self._next_tick:
             self.wake()
+
+
+def _count_attempt(call: Call[Any]) -> None:
+    """Count under the lock what is about to be sent: whoever ends the call now must know of it."""
+    call.attempt += 1
+    call.unresolved += 1
 
 
 def _fields(call: Call[Any]) -> dict[str, object]:

@@ -1,0 +1,478 @@
+"""Calls in flight: sent, tried again, matched with replies, ended once, and truthful about it."""
+
+from typing import Protocol
+
+import pytest
+
+from contracts import (
+    Cancelled,
+    Certainty,
+    Code,
+    DeadlineExceeded,
+    Overloaded,
+    RpcError,
+    Unavailable,
+    method,
+)
+from rpc.envelope import Cancel, decode_request
+from rpc.retry import NO_RETRY, RetryPolicy
+from transports.base import Address, Message
+from transports.errors import MessageTooLarge, NotAuthorized, SendUncertain, Unreachable
+
+NOT_EXECUTED, EXECUTED, UNKNOWN = Certainty.NOT_EXECUTED, Certainty.EXECUTED, Certainty.UNKNOWN
+UNREACHABLE = Unreachable("no broker answers at localhost:9092; start one")
+UNCERTAIN = SendUncertain("no answer for 'Ledger.requests'")
+
+
+class Ledger(Protocol):
+    @method(timeout=2.0, idempotent=True)
+    def read(self, account: str) -> int: ...
+
+    @method(timeout=2.0)
+    def pay(self, amount: int) -> int: ...
+
+    @method(timeout=2.0, key="account")
+    def close(self, account: str) -> None: ...
+
+
+@pytest.fixture
+def bank(line):
+    return line(Ledger)
+
+
+# -- sending ---------------------------------------------------------------------------------------
+
+
+def test_a_call_is_registered_before_it_is_sent(bank):
+    pending = []
+    bank.wire.on_send = lambda sending: pending.append(bank.channel.pending)
+    call = bank.client.pay.future(5)
+
+    assert pending == [1]
+    assert not call.done()
+    assert bank.wire.last.address == Address("Ledger.requests")
+    assert bank.wire.last.message.body == b'{"amount":5}'
+
+
+def test_a_reply_that_comes_while_the_request_is_being_sent_is_taken(bank):
+    bank.wire.on_send = lambda sending: bank.arrive(sending.reply(b"5"))
+
+    assert bank.client.pay(5) == 5
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (MessageTooLarge("1 048 577 bytes"), Code.RESOURCE_EXHAUSTED),
+        (NotAuthorized("WRITE on Ledger.requests is missing"), Code.PERMISSION_DENIED),
+        (UNREACHABLE, Code.UNAVAILABLE),
+    ],
+)
+def test_a_failed_send_fails_the_call_at_once(line, error, code):
+    bank = line(Ledger, retry=NO_RETRY)
+    call = bank.client.pay.future(5)
+    bank.wire.last.fail(error)
+
+    assert call.done()
+    assert (call.exception().code, call.exception().certainty) == (code, NOT_EXECUTED)
+    assert str(error) in call.exception().message
+    assert bank.channel.pending == 0
+
+
+def test_a_send_of_unknown_outcome_ends_the_call_as_unknown(bank):
+    call = bank.client.pay.future(5)
+    bank.wire.last.fail(UNCERTAIN)
+
+    assert isinstance(call.exception(0), Unavailable)
+    assert call.exception().certainty is UNKNOWN
+    assert len(bank.wire.sent) == 1
+
+
+def test_the_routing_key_of_the_contract_goes_with_the_request(bank):
+    bank.client.close.future("42")
+    bank.client.pay.future(5)
+
+    assert [sending.message.key for sending in bank.wire.sent] == [b"42", None]
+
+
+# -- trying again ----------------------------------------------------------------------------------
+
+
+def test_a_retry_has_the_same_id_the_next_attempt_and_the_time_that_is_left(bank):
+    call = bank.client.pay.future(5)
+    bank.wire.last.fail(UNREACHABLE)
+    bank.advance(0.049)
+    before = len(bank.wire.sent)
+    bank.advance(0.001)
+    first, second = bank.wire.sent
+
+    assert before == 1
+    assert second.request.call_id == first.request.call_id == call.call_id
+    assert (first.request.attempt, second.request.attempt) == (1, 2)
+    assert "rpc-attempt" not in first.headers
+    assert first.request.timeout == 2.0
+    assert second.request.timeout == pytest.approx(1.95, abs=0.0011)
+    assert second.message.body == first.message.body
+
+
+def test_a_retry_that_is_answered_is_the_result(bank):
+    call = bank.client.pay.future(5)
+    bank.wire.last.fail(UNREACHABLE)
+    bank.advance(0.05)
+    bank.arrive(bank.wire.last.reply(b"5"))
+
+    assert call.result(0) == 5
+    assert call.attempt == 2
+
+
+def test_attempts_end_with_the_policy_and_the_last_error_is_told(bank):
+    call = bank.client.pay.future(5)
+    for _ in range(4):
+        bank.wire.last.fail(UNREACHABLE)
+        bank.advance(0.5)
+
+    assert len(bank.wire.sent) == 4
+    assert isinstance(call.exception(0), Unavailable)
+    assert call.exception().certainty is NOT_EXECUTED
+
+
+def test_no_attempt_begins_after_the_deadline(line):
+    bank = line(Ledger, retry=RetryPolicy(initial=3.0, maximum=3.0))
+    call = bank.client.pay.future(5)
+    bank.wire.last.fail(UNREACHABLE)
+
+    assert isinstance(call.exception(0), Unavailable)
+    assert len(bank.wire.sent) == 1
+
+
+def test_a_deadline_between_two_attempts_tells_why_the_last_one_failed(bank):
+    call = bank.client.pay.future(5)
+    bank.wire.last.fail(UNREACHABLE)
+    bank.advance(2.0)
+
+    assert isinstance(call.exception(0), DeadlineExceeded)
+    assert call.exception().certainty is NOT_EXECUTED
+    assert "attempt 1 failed before" in call.exception().message
+    assert "no broker answers" in call.exception().message
+    assert len(bank.wire.sent) == 1
+
+
+def test_retries_of_all_calls_have_one_budget(bank):
+    calls = [bank.client.pay.future(number) for number in range(41)]
+    for sending in tuple(bank.wire.sent):
+        sending.fail(UNREACHABLE)
+    ended = [call for call in calls if call.done()]
+
+    # 10 to begin with, and 0.2 for each of 41 calls: 18.2
+    assert len(ended) == 41 - 18
+    assert {call.exception().code for call in ended} == {Code.UNAVAILABLE}
+
+
+def test_an_answer_of_unavailable_is_tried_again_where_that_is_harmless(bank):
+    call = bank.client.read.future("a")
+    bank.arrive(bank.wire.last.error(Code.UNAVAILABLE, "EXECUTED"))
+    waiting = not call.done()
+    bank.advance(0.05)
+    bank.arrive(bank.wire.last.reply(b"7"))
+
+    assert waiting
+    assert call.result(0) == 7
+    assert bank.wire.last.request.attempt == 2
+
+
+def test_an_answer_of_unavailable_ends_a_call_that_must_not_run_twice(bank):
+    call = bank.client.pay.future(5)
+    bank.arrive(bank.wire.last.error(Code.UNAVAILABLE, "EXECUTED", "Unavailable"))
+
+    assert isinstance(call.exception(0), Unavailable)
+    assert call.exception().certainty is EXECUTED
+
+
+def test_a_call_that_ends_while_its_retry_waits_is_not_sent_again(bank):
+    call = bank.client.pay.future(5)
+    bank.wire.last.fail(UNREACHABLE)
+    call.cancel()
+    bank.advance(1.0)
+
+    assert len(bank.wire.sent) == 1
+
+
+# -- sending once more without an answer -----------------------------------------------------------
+
+
+@pytest.fixture
+def impatient(line):
+    return line(Ledger, retry=RetryPolicy(attempts=3, attempt_timeout=0.5))
+
+
+def test_an_idempotent_call_without_a_reply_is_sent_once_more(impatient):
+    call = impatient.client.read.future("a")
+    for _ in range(3):
+        impatient.advance(0.5)
+    first, *_, last = impatient.wire.sent
+
+    assert [sending.request.attempt for sending in impatient.wire.sent] == [1, 2, 3]
+    assert len({sending.request.call_id for sending in impatient.wire.sent}) == 1
+    impatient.arrive(first.reply(b"1"), last.reply(b"2"))
+    assert call.result(0) == 1
+    assert impatient.channel.late_replies == 1
+
+
+def test_a_call_that_must_not_run_twice_is_not_sent_once_more(impatient):
+    impatient.client.pay.future(5)
+    impatient.advance(1.9)
+
+    assert len(impatient.wire.sent) == 1
+
+
+def test_sending_once_more_costs_the_budget_too(impatient):
+    for _ in range(41):
+        impatient.client.read.future("a")
+    impatient.advance(0.5)
+
+    assert len(impatient.wire.sent) == 41 + 18
+
+
+# -- certainty -------------------------------------------------------------------------------------
+
+
+def test_not_executed_is_lifted_when_a_send_fails_and_another_attempt_is_open(impatient):
+    call = impatient.client.read.future("a")
+    impatient.advance(0.5)
+    impatient.wire.last.fail(MessageTooLarge("too large now"))
+
+    assert len(impatient.wire.sent) == 2
+    assert call.exception(0).certainty is UNKNOWN
+
+
+@pytest.mark.parametrize("code", [Code.RESOURCE_EXHAUSTED, Code.DEADLINE_EXCEEDED])
+def test_not_executed_is_lifted_when_one_attempt_is_refused_and_another_is_open(impatient, code):
+    call = impatient.client.read.future("a")
+    impatient.advance(0.5)
+    impatient.arrive(impatient.wire.last.error(code, "NOT_EXECUTED"))
+
+    assert call.exception(0).code is code
+    assert call.exception().certainty is UNKNOWN
+
+
+def test_not_executed_stands_when_the_only_attempt_is_refused(bank):
+    call = bank.client.read.future("a")
+    bank.arrive(bank.wire.last.error(Code.RESOURCE_EXHAUSTED, "NOT_EXECUTED", "Overloaded"))
+
+    assert isinstance(call.exception(0), Overloaded)
+    assert call.exception().certainty is NOT_EXECUTED
+
+
+def test_not_executed_stands_when_every_other_attempt_was_not_sent(bank):
+    call = bank.client.read.future("a")
+    bank.wire.last.fail(UNREACHABLE)
+    bank.advance(0.05)
+    bank.arrive(bank.wire.last.error(Code.RESOURCE_EXHAUSTED, "NOT_EXECUTED"))
+
+    assert call.exception(0).certainty is NOT_EXECUTED
+
+
+def test_an_uncertain_attempt_makes_a_refused_retry_uncertain(bank):
+    call = bank.client.read.future("a")
+    bank.wire.last.fail(UNCERTAIN)
+    bank.advance(0.05)
+    bank.arrive(bank.wire.last.error(Code.RESOURCE_EXHAUSTED, "NOT_EXECUTED"))
+
+    assert call.exception(0).certainty is UNKNOWN
+
+
+@pytest.mark.parametrize("end", ["close", "cancel", "expire"])
+def test_a_call_that_ends_between_its_registration_and_its_send_is_not_called_not_executed(
+    bank, end
+):
+    """The request leaves nevertheless: another thread is about to send it."""
+    calls = []
+
+    def end_it(*_):
+        bank.channel._in_flight.wake = bool
+        calls.extend(bank.channel._in_flight._pending._calls.values())
+        if end == "close":
+            bank.channel.close()
+        elif end == "cancel":
+            calls[0].cancel()
+        else:
+            bank.advance(2.0)
+
+    bank.client.pay.future(1)
+    bank.arrive(bank.wire.last.reply(b"1"))
+    bank.channel._in_flight.wake = end_it
+    bank.advance(0.0)
+    bank.channel._in_flight._next_tick = None
+    call = bank.client.pay.future(5)
+
+    assert calls == [call]
+    assert len(bank.wire.sent) >= 2
+    assert call.exception(0).certainty is UNKNOWN
+
+
+# -- replies that are not taken --------------------------------------------------------------------
+
+
+def test_a_second_reply_is_late_and_changes_nothing(bank):
+    call = bank.client.pay.future(5)
+    bank.arrive(bank.wire.last.reply(b"5"), bank.wire.last.reply(b"6"))
+
+    assert call.result(0) == 5
+    assert (bank.channel.late_replies, bank.channel.foreign_replies) == (1, 0)
+
+
+def test_a_reply_after_the_deadline_is_counted_and_dropped(bank):
+    call = bank.client.pay.future(5)
+    bank.advance(2.0)
+    bank.arrive(bank.wire.last.reply(b"5"))
+
+    assert isinstance(call.exception(0), DeadlineExceeded)
+    assert bank.channel.late_replies == 1
+
+
+def test_a_reply_after_cancelling_is_counted_and_dropped(bank):
+    call = bank.client.pay.future(5)
+    call.cancel()
+    bank.arrive(bank.wire.sent[0].reply(b"5"))
+
+    assert isinstance(call.exception(0), Cancelled)
+    assert bank.channel.late_replies == 1
+
+
+def changed(message: Message, **headers: bytes | None) -> Message:
+    """Return `message` with other headers; None takes one away."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    kept = tuple(pair for pair in message.headers if pair[0] not in named)
+    return message._replace(
+        headers=kept + tuple((name, value) for name, value in named.items() if value is not None)
+    )
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"rpc_client": b"another instance"},
+        {"rpc_client": b""},
+        {"rpc_method": b"Ledger.read"},
+        {"rpc_method": b""},
+        {"rpc_kind": b"request"},
+        {"rpc_kind": b"cancel"},
+    ],
+)
+def test_a_reply_for_somebody_else_is_foreign_and_the_call_goes_on(bank, headers):
+    call = bank.client.pay.future(5)
+    bank.arrive(changed(bank.wire.last.reply(b"5"), **headers))
+    waiting = not call.done()
+    bank.arrive(bank.wire.last.reply(b"6"))
+
+    assert waiting
+    assert bank.channel.foreign_replies == 1
+    assert call.result(0) == 6
+
+
+def test_garbage_in_the_inbox_is_foreign(bank):
+    call = bank.client.pay.future(5)
+    bank.arrive(Message(b"\xff\xfe"), Message(b"", (("kafka_correlationId", b"x" * 99),)))
+    bank.arrive(bank.wire.last.reply(b"5"))
+
+    assert bank.channel.foreign_replies == 2
+    assert call.result(0) == 5
+
+
+def test_a_reply_of_springs_listener_is_taken_by_its_call_id_alone(bank):
+    call = bank.client.pay.future(5)
+    bank.arrive(
+        Message(b"5", (("kafka_correlationId", call.call_id), ("__TypeId__", b"java.lang.Long")))
+    )
+
+    assert call.result(0) == 5
+
+
+def test_a_reply_with_an_unknown_id_is_late(bank):
+    bank.client.pay.future(5)
+    bank.arrive(Message(b"5", (("kafka_correlationId", b"nobody's"),)))
+
+    assert bank.channel.late_replies == 1
+    assert bank.channel.pending == 1
+
+
+# -- cancelling ------------------------------------------------------------------------------------
+
+
+def test_cancelling_an_acknowledged_call_sends_the_cancel_record_to_its_partition(bank):
+    call = bank.client.close.future("42")
+    bank.wire.last.acknowledge(partition=3)
+
+    assert call.cancel() is True
+    assert len(bank.wire.sent) == 2
+    assert bank.wire.last.address == Address("Ledger.requests", 3)
+    assert bank.wire.last.message.key == b"42"
+    assert decode_request(bank.wire.last.message) == Cancel(call.call_id, bank.channel.instance)
+
+
+def test_cancelling_before_the_acknowledgement_sends_the_record_once_it_comes(bank):
+    call = bank.client.pay.future(5)
+    call.cancel()
+    before = len(bank.wire.sent)
+    bank.wire.sent[0].acknowledge(partition=4)
+
+    assert before == 1
+    assert bank.wire.last.address == Address("Ledger.requests", 4)
+    assert isinstance(decode_request(bank.wire.last.message), Cancel)
+
+
+def test_cancelling_a_call_whose_send_fails_sends_no_record(bank):
+    call = bank.client.pay.future(5)
+    call.cancel()
+    bank.wire.last.fail(UNREACHABLE)
+
+    assert len(bank.wire.sent) == 1
+    assert isinstance(call.exception(0), Cancelled)
+
+
+def test_a_call_that_has_ended_cannot_be_cancelled(bank):
+    call = bank.client.pay.future(5)
+    bank.wire.last.acknowledge()
+    bank.arrive(bank.wire.last.reply(b"5"))
+
+    assert call.cancel() is False
+    assert call.result(0) == 5
+    assert len(bank.wire.sent) == 1
+
+
+# -- the end ---------------------------------------------------------------------------------------
+
+
+def test_closing_ends_every_pending_call_with_what_is_known_of_it(bank):
+    calls = [bank.client.pay.future(number) for number in range(3)]
+    bank.wire.sent[0].acknowledge()
+    bank.wire.sent[2].fail(UNREACHABLE)
+    bank.channel.close()
+
+    assert [call.state.value for call in calls] == ["closed"] * 3
+    assert all(isinstance(call.exception(0), Unavailable) for call in calls)
+    assert [call.exception().certainty for call in calls] == [UNKNOWN, UNKNOWN, NOT_EXECUTED]
+    assert bank.channel.pending == 0
+
+
+def test_beyond_max_pending_a_call_fails_at_once_and_a_later_one_may_pass(line):
+    bank = line(Ledger, max_pending=2)
+    first, _, third = (bank.client.pay.future(number) for number in range(3))
+    bank.arrive(bank.wire.sent[0].reply(b"0"))
+    fourth = bank.client.pay.future(4)
+
+    assert isinstance(third.exception(0), Overloaded)
+    assert third.exception().certainty is NOT_EXECUTED
+    assert len(bank.wire.sent) == 3
+    assert first.result(0) == 0
+    assert not fourth.done()
+
+
+def test_an_error_without_a_body_that_can_be_read_still_fails_the_call(bank):
+    call = bank.client.pay.future(5)
+    bank.arrive(bank.wire.last.reply(b"\xff", Code.NOT_FOUND))
+
+    assert isinstance(call.exception(0), RpcError)
+    assert call.exception().code is Code.INTERNAL
+    assert "NOT_FOUND error does not fit the contract" in call.exception().message
+    assert call.exception().certainty is UNKNOWN
