@@ -8,7 +8,8 @@ a Java 17 or newer of the machine, or on the one of the extra `[broker]`.
 """
 
 from transports.kafka.broker.broker import Broker
+from transports.kafka.broker.cluster import Cluster
 from transports.kafka.broker.errors import BrokerError
 from transports.kafka.broker.progress import OnProgress, Progress
 
-__all__ = ["Broker", "BrokerError", "OnProgress", "Progress"]
+__all__ = ["Broker", "BrokerError", "Cluster", "OnProgress", "Progress"]

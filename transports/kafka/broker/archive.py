@@ -17,7 +17,7 @@ from transports.kafka.broker.node import Node, NodeSpec
 from transports.kafka.broker.ports import free_ports
 from transports.kafka.broker.progress import OnProgress, Progress
 from transports.kafka.broker.properties import Member
-from transports.kafka.broker.runtime import Runtime
+from transports.kafka.broker.runtime import FAST_START, Runtime
 from transports.kafka.broker.storage import new_kafka_id
 
 __all__ = ["archive_flags"]
@@ -71,7 +71,7 @@ def _list_classes(runtime: Runtime, folder: Path, classes: Path) -> None:
     port, controller_port = free_ports(2)
     member = Member(1, port, controller_port)
     spec = NodeSpec(member, (member,), new_kafka_id(), {}, {}, _HEAP)
-    listing = runtime._replace(flags=(f"-XX:DumpLoadedClassList={classes}",))
+    listing = runtime._replace(flags=(*FAST_START, f"-XX:DumpLoadedClassList={classes}"))
     node = Node(spec, folder, lambda: listing)
     try:
         node.start()
@@ -80,7 +80,7 @@ def _list_classes(runtime: Runtime, folder: Path, classes: Path) -> None:
 
 
 def _dump(runtime: Runtime, classes: Path, archive: Path) -> bool:
-    flags = (f"-XX:SharedClassListFile={classes}", f"-XX:SharedArchiveFile={archive}")
-    command = runtime.command(_HEAP, flags=("-Xshare:dump", *flags))
-    told = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 - our own arguments
+    files = (f"-XX:SharedClassListFile={classes}", f"-XX:SharedArchiveFile={archive}")
+    dumping = runtime._replace(flags=("-Xshare:dump", *files))
+    told = subprocess.run(dumping.command(_HEAP), capture_output=True, check=False)  # noqa: S603 - our own arguments
     return told.returncode == 0

@@ -10,7 +10,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ __all__ = ["fetch_jars", "missing_jars"]
 
 _Advance = AbstractContextManager[Callable[[int], None]]
 
+_STEP = "Fetching Apache Kafka"
 _AT_ONCE = 4
 _ATTEMPTS = 3
 _MTIME = 1_000_000_000
@@ -54,6 +55,7 @@ def fetch_jars(
     """
     if missing_jars(jars, folder):
         folder.mkdir(parents=True, exist_ok=True)
+        on_progress(Progress(_STEP))
         with exclusive(folder / ".lock", wait=True):
             missing = missing_jars(jars, folder)  # another process may have fetched them meanwhile
             if missing:
@@ -81,7 +83,7 @@ class _Fetch:
         self._jars, self._folder, self._on_progress = jars, folder, on_progress
         self._partial = folder / ".partial"
         self._maven = _maven(self._partial, self._progress, repositories)
-        self._lock = threading.Lock()
+        self._lock, self._stopped = threading.Lock(), threading.Event()
         self._done = 0
         self._total = sum(jar.size for jar in jars)
 
@@ -92,6 +94,7 @@ class _Fetch:
             for fetch in [pool.submit(self._fetch, jar) for jar in self._jars]:
                 fetch.result()
         finally:
+            self._stopped.set()
             pool.shutdown(cancel_futures=True)
             self._clear()
 
@@ -132,9 +135,11 @@ class _Fetch:
         return nullcontext(self._advance)
 
     def _advance(self, count: int) -> None:
+        if self._stopped.is_set():
+            raise CancelledError  # ends this download: another failed, or the user interrupted
         with self._lock:
             self._done = min(self._done + count, self._total)  # a second attempt counts again
-            self._on_progress(Progress("Fetching Apache Kafka", self._done, self._total))
+            self._on_progress(Progress(_STEP, self._done, self._total))
 
 
 def _maven(

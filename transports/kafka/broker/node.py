@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from transports.kafka.broker.errors import BrokerError
+from transports.kafka.broker.log_tail import log_tail
 from transports.kafka.broker.ports import is_free
 from transports.kafka.broker.probe import ask_known_brokers
 from transports.kafka.broker.process import GuardedProcess
@@ -22,7 +23,6 @@ from transports.kafka.broker.storage import format_by_tool, format_storage, is_f
 
 __all__ = ["Node", "NodeSpec"]
 
-_LOG_TAIL = 2000
 _POLL = 0.02
 _START_TIMEOUT = 90.0
 
@@ -48,6 +48,7 @@ class Node:
         self._spec, self._folder, self._prepare = spec, folder, prepare
         self._runtime: Runtime | None = None
         self._process: GuardedProcess | None = None
+        self._log_start = 0
 
     @property
     def port(self) -> int:
@@ -88,9 +89,16 @@ class Node:
         self._runtime = self._runtime or self._prepare()
         self._release()
         self._check_ports()
-        self._write_folder(self._runtime)
         command = self._runtime.command(self._spec.heap, "kafka.Kafka", self._properties_path)
-        self._process = GuardedProcess(command, self._folder, self.log_path)
+        try:
+            self._format(self._runtime)
+            self._log_start = self.log_path.stat().st_size if self.log_path.exists() else 0
+            self._process = GuardedProcess(command, self._folder, self.log_path)
+        except OSError as error:
+            raise BrokerError(
+                f"The broker cannot be started in {self._folder} ({error}): "
+                "choose another folder, or correct its rights"
+            ) from error
 
     def await_ready(self, members: frozenset[int]) -> None:
         """Return when this node knows all of `members` to be ready; raises BrokerError."""
@@ -137,15 +145,6 @@ class Node:
                     "stop that, or choose another port"
                 )
 
-    def _write_folder(self, runtime: Runtime) -> None:
-        try:
-            self._format(runtime)
-        except OSError as error:
-            raise BrokerError(
-                f"The broker's folder {self._folder} cannot be written ({error.strerror}): "
-                "choose another, or correct its rights"
-            ) from error
-
     def _format(self, runtime: Runtime) -> None:
         spec, data = self._spec, self._folder / "data"
         settings = server_properties(spec.member, spec.members, data, spec.properties)
@@ -162,5 +161,7 @@ class Node:
         return self._folder / "server.properties"
 
     def _log_tail(self) -> str:
-        tail = self.log_path.read_text("utf-8", "replace")[-_LOG_TAIL:].strip()
-        return f" The end of {self.log_path}:\n{tail}"
+        with self.log_path.open("rb") as log:
+            log.seek(self._log_start)
+            said = log_tail(log.read().decode("utf-8", "replace"))
+        return f" The end of {self.log_path}:\n{said}"

@@ -30,11 +30,16 @@ class GuardedProcess:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._guard = subprocess.Popen(  # noqa: S603 - likewise
-            [sys.executable, "-I", "-S", guard.__file__, str(self._child.pid)],
-            stdin=subprocess.PIPE,
-            start_new_session=True,
-        )
+        try:
+            self._guard = subprocess.Popen(  # noqa: S603 - likewise
+                [sys.executable, "-I", "-S", guard.__file__, str(self._child.pid)],
+                stdin=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except OSError:
+            self._child.kill()
+            self._child.wait()
+            raise
 
     @property
     def pid(self) -> int:

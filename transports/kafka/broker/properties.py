@@ -7,11 +7,15 @@ quorum. What a caller adds in `listeners`, `advertised.listeners` and
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
-__all__ = ["HOST", "Member", "server_properties", "write_properties"]
+from transports.kafka.broker.errors import BrokerError
+
+__all__ = ["HOST", "NO_PROPERTIES", "Member", "server_properties", "write_properties"]
 
 HOST = "127.0.0.1"
+NO_PROPERTIES: Mapping[str, str] = MappingProxyType({})
 
 _REPLICAS = 3
 
@@ -34,7 +38,7 @@ def server_properties(
 ) -> dict[str, str]:
     """Return the properties of `member`, one of `members`, that keeps its records in `data`.
 
-    Raises ValueError when `extra` moves one of the node's own listeners.
+    Raises BrokerError when `extra` moves one of the node's own listeners.
     """
     joined = _joined(member, extra)
     return _settings(member, members, data) | _replication(len(members)) | dict(extra) | joined
@@ -91,7 +95,7 @@ def _joined(member: Member, extra: Mapping[str, str]) -> dict[str, str]:
     added = _entries(extra.get("listeners", ""))
     for name, address in own.items():
         if added.get(name, address) != address:
-            raise ValueError(
+            raise BrokerError(
                 f"`listeners` says {name}{added[name]}, but this node's is {name}{address}: "
                 "leave it out of `listeners`"
             )

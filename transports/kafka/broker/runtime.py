@@ -4,9 +4,12 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Runtime"]
+__all__ = ["FAST_START", "Runtime"]
 
-_QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+FAST_START = ("-XX:TieredStopAtLevel=1",)
+"""No second, optimising compiler: it takes the processor from the start, and gives it back only to
+a broker that is kept busy for longer than tests do."""
+
 _LOGGING = (
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
@@ -21,19 +24,8 @@ class Runtime(NamedTuple):
     jars: tuple[Path, ...]
     flags: tuple[str, ...] = ()
 
-    def command(
-        self, heap: str, *main: str | Path, flags: tuple[str, ...] = ()
-    ) -> list[str | Path]:
+    def command(self, heap: str, *main: str | Path) -> list[str | Path]:
         """Return the command that runs `main`, a class and its arguments, with `heap` as `-Xmx`."""
         classpath = os.pathsep.join(map(str, self.jars))
-        return [
-            self.java,
-            f"-Xmx{heap}",
-            *_QUICK,
-            *_LOGGING,
-            *self.flags,
-            *flags,
-            "-cp",
-            classpath,
-            *main,
-        ]
+        flags = (f"-Xmx{heap}", "-XX:+UseSerialGC", *_LOGGING, *self.flags)
+        return [self.java, *flags, "-cp", classpath, *main]
