@@ -62,7 +62,7 @@ class Completion(Generic[T]):
         gate.acquire()
         wake = gate.release
         self.when_done(wake)
-        if gate.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
+        if gate.acquire(timeout=-1 if timeout is None else _waitable(timeout)):
             return True
         self._take_back(wake)
         return self._done
@@ -82,6 +82,10 @@ class Completion(Generic[T]):
         except ValueError:
             return False
         return True
+
+
+def _waitable(seconds: float) -> float:
+    return min(max(0.0, seconds), threading.TIMEOUT_MAX)
 
 
 class _Bridge:

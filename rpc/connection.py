@@ -153,7 +153,8 @@ class Connection:
     def _keep_time(self) -> None:
         while not self.closed:
             due = self._in_flight.next_tick()
-            self._due.wait(None if due is None else max(0.0, due - self._clock()))
+            wait = None if due is None else max(0.0, due - self._clock())
+            self._due.wait(None if wait is None else min(wait, threading.TIMEOUT_MAX))
             self._due.clear()
             self._in_flight.tick()
 
