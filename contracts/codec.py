@@ -50,10 +50,10 @@ class _Json:
     def encode(self, value: object, /) -> bytes:
         try:
             body = _json_encode(value)
+            if b"null" in body:
+                _refuse_non_finite(value)
         except Exception as error:
             raise EncodeError(_encode_problem(error)) from None
-        if b"null" in body:
-            _refuse_non_finite(value)
         return body
 
     def decoder(self, type: Any, /) -> Callable[[bytes], Any]:  # noqa: A002 - as in the protocol
@@ -143,7 +143,7 @@ def _encode_problem(error: Exception) -> str:
             return "nested too deeply, or contains itself"
         case UnicodeEncodeError():
             return "a string holds a lone surrogate, which UTF-8 cannot carry"
-        case TypeError() | OverflowError() | msgspec.EncodeError():
+        case TypeError() | OverflowError() | EncodeError():
             return str(error)
         case _:
             return f"{type(error).__name__} while the value was read"
@@ -160,7 +160,12 @@ def _refuse_non_finite(value: object) -> None:
             return
     except OverflowError:
         pass  # an integer beyond 64 bits, which JSON does carry
+    plain = msgspec.to_builtins(value, str_keys=True, enc_hook=_opaque)
     try:
-        json.dumps(msgspec.to_builtins(value, str_keys=True), allow_nan=False)
+        json.dumps(plain, allow_nan=False)
     except ValueError:
         raise EncodeError("a float is NaN or infinite, which JSON cannot carry") from None
+
+
+def _opaque(_raw: object) -> None:
+    """Stand in for what is encoded already: `msgspec.Raw`, which holds no float."""

@@ -20,12 +20,12 @@ declared, each is a class whose annotations become its fields, as in a dataclass
 # ruff: noqa: N818 - named by the field's words: an error called Cancelled needs no suffix
 
 import inspect
-import re
 from typing import Any, ClassVar, Final, NamedTuple, dataclass_transform
 
 import msgspec
 
 from contracts.code import Certainty, Code
+from contracts.signature import is_class_variable
 
 __all__ = [
     "LIBRARY_ERRORS",
@@ -201,17 +201,9 @@ def fields_of(error: RpcError) -> dict[str, object]:
     return {name: getattr(error, name) for name in error.fields_type.__struct_fields__}
 
 
-_CLASS_VARIABLE = re.compile(r"(\w+\.)?ClassVar\b")
-
-
 def _own_fields(cls: type) -> dict[str, Any]:
-    # Postponed annotations are strings; dataclasses tells a ClassVar among them in this way too.
     annotations = inspect.get_annotations(cls)
-    return {
-        name: hint
-        for name, hint in annotations.items()
-        if not _CLASS_VARIABLE.match(hint if isinstance(hint, str) else repr(hint))
-    }
+    return {name: hint for name, hint in annotations.items() if not is_class_variable(hint)}
 
 
 def _problems(cls: type[RpcError], annotations: dict[str, Any]) -> list[str]:

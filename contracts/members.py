@@ -10,7 +10,7 @@ from typing import Any
 from contracts.errors import Mistake
 from contracts.method import Method
 from contracts.reader import method_problems, read_signature
-from contracts.signature import difference
+from contracts.signature import difference, is_class_variable
 
 __all__ = ["Member", "member_mistakes", "methods_of"]
 
@@ -23,7 +23,6 @@ _UNFIT = {
     classmethod: "is a class method; take `self`, and put `@method` alone above it",
     staticmethod: "is a static method; take `self`, and put `@method` alone above it",
 }
-
 
 Member = tuple[type, Method[..., Any]]
 """The class that defines a method, and the method."""
@@ -68,7 +67,8 @@ def _attributes(contract: type) -> Iterator[str]:
         if owner.__module__ in _FOREIGN:
             continue
         for name, hint in inspect.get_annotations(owner).items():
-            if not name.startswith("_") and name not in vars(owner) and "ClassVar" not in str(hint):
+            private = name.startswith("_")
+            if not (private or name in vars(owner) or is_class_variable(hint)):
                 yield name
 
 

@@ -54,8 +54,9 @@ def explain(
     full_name: str, signature: Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> str:
     """Return what is wrong with a call of `full_name` with these arguments."""
+    problem = "cannot be called so"
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:
-        return f"{full_name}{show_signature(signature)}: {error}"
-    return f"{full_name}{show_signature(signature)} cannot be called so"
+        problem = str(error)
+    return f"{full_name}{show_signature(signature)}: {problem}"

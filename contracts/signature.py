@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from inspect import Parameter, Signature
 from typing import Any, Final
 
-__all__ = ["RETURN", "difference", "resolve", "show", "show_signature"]
+__all__ = ["RETURN", "difference", "is_class_variable", "resolve", "show", "show_signature"]
 
 RETURN: Final = "return"
 """What the result goes by where parameters go by their names."""
@@ -41,6 +41,16 @@ def resolve(
     ]
     result = evaluated(RETURN, signature.return_annotation)
     return Signature(parameters, return_annotation=result), failures
+
+
+_CLASS_VARIABLE = re.compile(r"(\w+\.)?ClassVar\b")
+
+
+def is_class_variable(annotation: Any) -> bool:
+    """Tell whether `annotation`, perhaps a string still, says ClassVar."""
+    # Looking at the text is how dataclasses tells it too: resolving may not be possible yet.
+    text = annotation if isinstance(annotation, str) else repr(annotation)
+    return _CLASS_VARIABLE.match(text) is not None
 
 
 _MODULES = re.compile(r"('[^']*')|(?:[A-Za-z_<][\w<>]*\.)+(?=[A-Za-z_])")

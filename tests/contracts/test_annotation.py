@@ -45,6 +45,11 @@ class Item:
     name: str
 
 
+@dataclasses.dataclass(frozen=True)
+class FrozenItem:
+    name: str
+
+
 class Node(msgspec.Struct):
     value: int
     children: list["Node"] = []
@@ -106,6 +111,8 @@ class Dangling(msgspec.Struct):
         dict[str, list[Node]],
         dict[uuid.UUID, int],
         dict[Colour, float],
+        dict[str | int, float],
+        set[FrozenItem],
         collections.abc.Sequence[int],
         collections.abc.Mapping[str, int],
         msgspec.Raw,
@@ -197,6 +204,7 @@ CHECK = "nothing can check it; write the type that is meant"
                 )
             ],
         ),
+        (set[Item], ["a set has members that no set can hold"]),
         (set[list[int]], ["a set has members that no set can hold"]),
         (frozenset[tuple[Node, ...]], ["a set has members that no set can hold"]),
         (set[tuple[int, dict[str, int]]], ["a set has members that no set can hold"]),

@@ -193,6 +193,7 @@ def test_json_refuses_what_it_has_no_number_for(value):
         ([None, 1.5, -0.0], b"[null,1.5,-0.0]"),
         ("null", b'"null"'),
         ([None, 2**70], b"[null,1180591620717411303424]"),
+        ([None, 2**70, msgspec.Raw(b"1")], b"[null,1180591620717411303424,1]"),
         ([None, b"\xcb\x7f\xf0\x00\x00\x00\x00\x00\x00"], b'[null,"y3/wAAAAAAAA"]'),
         ([None, {1: dt.date(2020, 1, 1)}], b'[null,{"1":"2020-01-01"}]'),
     ],

@@ -3,6 +3,7 @@
 import inspect
 from typing import (
     Annotated,
+    ClassVar,
     Dict,
     List,
     Literal,
@@ -13,7 +14,7 @@ from typing import (
 import msgspec
 import pytest
 
-from contracts.signature import RETURN, difference, resolve, show, show_signature
+from contracts.signature import RETURN, difference, is_class_variable, resolve, show, show_signature
 
 
 class User(msgspec.Struct):
@@ -148,3 +149,18 @@ def test_older_and_newer_ways_to_write_a_type_are_equal_deep_inside():
     def new(a: dict[str, list[int | None]]): ...
 
     assert difference(_signature(old), _signature(new)) is None
+
+
+@pytest.mark.parametrize(
+    ("annotation", "expected"),
+    [
+        (ClassVar[int], True),
+        ("ClassVar[int]", True),
+        ("typing.ClassVar", True),
+        (int, False),
+        ("int", False),
+        ("MyClassVar", False),
+    ],
+)
+def test_class_variables_are_told_before_they_are_resolved(annotation, expected):
+    assert is_class_variable(annotation) is expected
