@@ -3,7 +3,7 @@
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -66,7 +66,7 @@ class Transcript:
         self._console.print(f"\n[bold green]All as promised[/], in {seconds:.1f} s.")
 
     @contextmanager
-    def progress(self) -> Iterator[OnProgress]:
+    def progress(self) -> Generator[OnProgress]:
         """Show a bar while a broker is prepared; only a terminal gets one."""
         columns = (TextColumn("  {task.description}"), BarColumn(), DownloadColumn())
         silent = not self._console.is_terminal

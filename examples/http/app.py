@@ -7,7 +7,7 @@ there, requests are answered with 503.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import TypedDict
 
@@ -32,7 +32,7 @@ class State(TypedDict):
 
 
 @asynccontextmanager
-async def lifespan(_: Starlette) -> AsyncIterator[State]:
+async def lifespan(_: Starlette) -> AsyncGenerator[State]:
     """Share one channel among all requests; close it when the app ends."""
     channel = Channel()
     try:

@@ -25,7 +25,7 @@ class UserNotFound(RpcError, code=Code.NOT_FOUND):
 class UserService(Protocol):
     """Who our users are."""
 
-    @method(timeout=2.0, idempotent=True, raises=[UserNotFound])
+    @method(idempotent=True, raises=[UserNotFound])
     def get(self, user_id: int) -> User:
         """Return the user with this id."""
         ...
