@@ -29,10 +29,10 @@ class PromiseBrokenError(Exception):
 class Sound:
     """Hands everything on to a memory transport. Whatever is broken is broken in a subclass."""
 
-    settings = {"max_unacked": 100}
+    max_unacked = 100
 
     def __init__(self):
-        self.inner = MemoryTransport(type(self).__name__, **self.settings)
+        self.inner = MemoryTransport(type(self).__name__, max_unacked=self.max_unacked)
 
     @property
     def client_id(self):
@@ -127,7 +127,11 @@ class GivesTheWrongReceipt(Sound):
 
 class TellsTwice(Sound):
     def send(self, address, message, on_sent):
-        self.inner.send(address, message, lambda outcome: (on_sent(outcome), on_sent(outcome)))
+        def twice(outcome):
+            on_sent(outcome)
+            on_sent(outcome)
+
+        self.inner.send(address, message, twice)
 
 
 class TellsNoErrors(Sound):
@@ -323,7 +327,7 @@ class NeverLeaves(SoundReceiver):
 
 
 class HasNoBound(Sound):
-    settings = {"max_unacked": 10**6}
+    max_unacked = 10**6
 
 
 class StaysAtItsBound(SoundReceiver):
@@ -445,12 +449,14 @@ class OpensAgain(Sound):
 
 
 class ForgetsTheLast(Sound):
-    last = None
+    def __init__(self):
+        super().__init__()
+        self.waiting = []
 
     def send(self, address, message, on_sent):
-        if self.last:
-            super().send(*self.last)
-        self.last = (address, message, on_sent)
+        for earlier in self.waiting:
+            super().send(*earlier)
+        self.waiting = [(address, message, on_sent)]
 
 
 class StaysOpenAfterWith(Sound):
@@ -474,7 +480,9 @@ class ComesFromTheFuture(SoundReceiver):
 
 
 class HasNoName(Sound):
-    client_id = ""
+    @property
+    def client_id(self):
+        return ""
 
 
 RECEIVERS_OF_BOTH_KINDS = (

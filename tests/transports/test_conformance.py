@@ -95,16 +95,20 @@ def run_suite(*arguments, **environment):
 
 @pytest.fixture(scope="module")
 def verdicts(tmp_path_factory):
-    """Run each pair and the sound ones, and return per class and test why it failed, or ""."""
+    """Run the pairs and the sound one; return per class and test why it failed, "" if it did not.
+
+    A test with parameters has failed when it fails with each of them.
+    """
     report = tmp_path_factory.mktemp("broken") / "report.xml"
     wanted = [f"{BROKEN}::Test_{broken}::{test}" for broken, test in PAIRS]
     done = run_suite(f"--junitxml={report}", *wanted, f"{BROKEN}::{SOUND}")
     assert report.exists(), done.stdout + done.stderr
-    found = {}
+    found: dict[tuple[str, str], str] = {}
     for case in ET.parse(report).iter("testcase"):
         failure = case.find("failure")
-        place = (case.get("classname").rpartition(".")[2], case.get("name").partition("[")[0])
-        said = "" if failure is None else failure.get("message")
+        suite, test = case.attrib["classname"].rpartition(".")[2], case.attrib["name"]
+        place = (suite, test.partition("[")[0])
+        said = "" if failure is None else failure.attrib["message"]
         found[place] = min(found[place], said) if place in found else said
     return found
 

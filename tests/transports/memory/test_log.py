@@ -42,7 +42,7 @@ def test_what_is_trimmed_is_gone_and_what_is_kept_is_counted(steps):
             start = max(start, min(number, len(bodies)))
 
     kept = [log.read(offset) for offset in range(start, len(bodies))]
-    assert [record.message.body for record in kept] == bodies[start:]
+    assert [record and record.message.body for record in kept] == bodies[start:]
     assert [log.read(offset) for offset in range(start)] == [None] * start
     assert (log.start, log.end, len(log)) == (start, len(bodies), len(bodies) - start)
     assert log.size == sum(map(len, bodies[start:]))
