@@ -33,7 +33,7 @@ from rpc.deadline import DEFAULT_TIMEOUT, effective_timeout
 from rpc.envelope import request_headers
 from rpc.inflight import InFlight
 from rpc.interceptor import CallInfo, Chain, Interceptor, Outcome
-from rpc.options import CallOptions, metadata_headers
+from rpc.options import CallOptions, check_timeout, metadata_headers
 from rpc.readiness import Readiness
 from rpc.retry import RetryPolicy
 from rpc.route import Route
@@ -78,8 +78,7 @@ class Channel:
             rng: numbers in [0, 1) for the jitter of retries.
             threads: False for tests that step through calls with `step`.
         """
-        if timeout <= 0:
-            raise ValueError(f"timeout is {timeout} s, not above 0")
+        check_timeout(timeout)
         if max_pending < 1:
             raise ValueError(f"max_pending is {max_pending}, not at least 1")
         self._codec = codec_named(codec) if isinstance(codec, str) else codec
@@ -131,7 +130,10 @@ class Channel:
         timeout = route.timeout if options.timeout is None else options.timeout
         timeout = effective_timeout(timeout, inherited_timeout())
         call: Call[Any] = Call(self, route, os.urandom(16), timeout, self._clock() + timeout)
-        call.key = options.key if options.key is not None else route.spec.key_of(arguments)
+        try:
+            call.key = options.key if options.key is not None else route.spec.key_of(arguments)
+        except EncodeError as error:
+            unready = _unwritable(route, error)
         call.metadata = options.metadata
         if self._interceptors:
             self._start_intercepted(call, arguments, unready)
@@ -210,9 +212,9 @@ class Channel:
         )
 
     def _start(self, call: Call[Any], arguments: msgspec.Struct, unready: RpcError | None) -> None:
-        if call.timeout <= 0:
+        if unready is None and call.timeout <= 0:
             unready = _not_sent(call.route, call.timeout, "its caller's deadline has passed")
-        elif call.route.constant is None and unready is None:
+        elif unready is None and call.route.constant is None:
             unready = self._await_ready(call)
         if unready is not None:
             call.finish(CallState.FAILED, unready)
@@ -220,11 +222,7 @@ class Channel:
         try:
             call.body = call.route.encode(arguments)
         except EncodeError as error:
-            told = InternalError(
-                message=f"{call.route.full_name}: the arguments can't be encoded: {error}",
-                certainty=Certainty.NOT_EXECUTED,
-            )
-            call.finish(CallState.FAILED, told)
+            call.finish(CallState.FAILED, _unwritable(call.route, error))
             return
         self._in_flight.submit(call)
 
@@ -259,6 +257,13 @@ class Channel:
             call.finish(CallState.FAILED, Outcome(error=error))
             return
         self._start(call, entered.arguments, unready)
+
+
+def _unwritable(route: Route, error: EncodeError) -> InternalError:
+    return InternalError(
+        message=f"{route.full_name}: the arguments can't be encoded: {error}",
+        certainty=Certainty.NOT_EXECUTED,
+    )
 
 
 def _not_sent(route: Route, timeout: float, why: str) -> DeadlineExceeded:

@@ -1,12 +1,13 @@
 """What a caller may choose for one call, beside its arguments."""
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from rpc.envelope import is_control
 from transports.base import Headers
 
-__all__ = ["CallOptions", "key_bytes", "metadata_headers"]
+__all__ = ["CallOptions", "check_timeout", "key_bytes", "metadata_headers"]
 
 MAX_METADATA = 8192
 """Bytes of names and values together: what gRPC allows by default."""
@@ -18,6 +19,12 @@ class CallOptions(NamedTuple):
     timeout: float | None = None
     key: bytes | None = None
     metadata: Headers = ()
+
+
+def check_timeout(seconds: float) -> None:
+    """Raise `ValueError` unless `seconds` is a time: every call has a deadline."""
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"timeout is {seconds} s, not a finite number above 0")
 
 
 def key_bytes(key: str | bytes | int) -> bytes:

@@ -10,7 +10,9 @@ from typing import Any, ParamSpec, Self, TypeVar
 from contracts import BINDER, BoundMethod, Method, MethodSpec, ServiceSpec, describe
 from rpc.call import Call
 from rpc.channel import Channel
-from rpc.options import CallOptions, key_bytes, metadata_headers
+from rpc.context import inherited_timeout
+from rpc.deadline import effective_timeout
+from rpc.options import CallOptions, check_timeout, key_bytes, metadata_headers
 from rpc.route import Route
 
 __all__ = ["Stub", "StubMethod", "close_default_channel", "connect", "default_channel"]
@@ -126,6 +128,7 @@ class StubMethod(BoundMethod[P, R]):
         options, unready = self._options, None
         if route.constant is None:  # connecting must not hold the loop up
             timeout = route.timeout if options.timeout is None else options.timeout
+            timeout = effective_timeout(timeout, inherited_timeout())
             started = time.monotonic()
             unready = await channel.ready(route, timeout)
             options = options._replace(timeout=timeout - (time.monotonic() - started))
@@ -159,8 +162,8 @@ class StubMethod(BoundMethod[P, R]):
             metadata: headers for the server's `current_call().metadata`, and for any reader of the
                 topic. Raises `ValueError` for the protocol's own names or above 8 KiB.
         """
-        if timeout is not None and timeout <= 0:
-            raise ValueError(f"timeout is {timeout} s, not above 0")
+        if timeout is not None:
+            check_timeout(timeout)
         old = self._options
         options = CallOptions(
             timeout=old.timeout if timeout is None else timeout,
