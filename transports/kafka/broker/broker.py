@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from transports.kafka.broker.folder import open_folder
+from transports.kafka.broker.folder import open_folder, temporary_folder
 from transports.kafka.broker.lifetime import Lifetime
 from transports.kafka.broker.node import Node, NodeSpec
 from transports.kafka.broker.ports import free_ports
@@ -47,7 +47,7 @@ class Broker(Node, Lifetime):
         member = Member(1, own, third if own == second else second)
         self._temporary: TemporaryDirectory[str] | None = None
         if data is None:
-            self._temporary = TemporaryDirectory(prefix="rpc-broker-")
+            self._temporary = temporary_folder()
             data = self._temporary.name
         spec = NodeSpec(member, (member,), new_kafka_id(), properties, scram_users, heap)
         super().__init__(

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
+from transports.kafka.broker.folder import temporary_folder
 from transports.kafka.broker.lifetime import Lifetime
 from transports.kafka.broker.node import Node, NodeSpec
 from transports.kafka.broker.ports import free_ports
@@ -34,7 +34,7 @@ class Cluster(Lifetime):
     ) -> None:
         ports = free_ports(2 * nodes)
         members = tuple(Member(i + 1, ports[2 * i], ports[2 * i + 1]) for i in range(nodes))
-        self._folder = TemporaryDirectory(prefix="rpc-cluster-")
+        self._folder = temporary_folder()
         self._members = members
         cluster_id = new_kafka_id()
         prepare_once = cache(lambda: prepare(on_progress))

@@ -1,11 +1,12 @@
 """The folder that a broker keeps its records in, from one start to the next."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from transports.kafka.broker.errors import BrokerError
 from transports.kafka.broker.lock import KAFKA_VERSION
 
-__all__ = ["open_folder"]
+__all__ = ["open_folder", "temporary_folder"]
 
 _VERSION = "kafka.version"
 
@@ -22,6 +23,17 @@ def open_folder(folder: Path) -> Path:
         raise BrokerError(
             f"The data folder {folder} cannot be used ({error.strerror}): "
             "choose another, or correct its rights"
+        ) from error
+
+
+def temporary_folder() -> TemporaryDirectory[str]:
+    """Make a folder that its `cleanup` removes; raises BrokerError."""
+    try:
+        return TemporaryDirectory(prefix="rpc-broker-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise BrokerError(
+            f"No temporary folder can be made ({error.strerror}): "
+            "name one that can be written in TMPDIR, or give a data folder"
         ) from error
 
 

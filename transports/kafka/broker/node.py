@@ -1,5 +1,6 @@
 """One node: a folder, a JVM that runs in it, and what can be done to it from outside.
 
+    folder/.lock               held while the JVM runs
     folder/server.properties   written anew at each start
     folder/broker.log          what the JVM printed, appended
     folder/data/               Kafka's own
@@ -9,9 +10,11 @@ The caller owns the folder. A node belongs to one thread at a time.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
+from transports.kafka.broker.cache import exclusive
 from transports.kafka.broker.errors import BrokerError
 from transports.kafka.broker.log_tail import log_tail
 from transports.kafka.broker.ports import is_free
@@ -48,6 +51,7 @@ class Node:
         self._spec, self._folder, self._prepare = spec, folder, prepare
         self._runtime: Runtime | None = None
         self._process: GuardedProcess | None = None
+        self._held = ExitStack()
         self._log_start = 0
 
     @property
@@ -87,25 +91,25 @@ class Node:
     def launch(self) -> None:
         """Start, and return before it is ready."""
         self._runtime = self._runtime or self._prepare()
-        self._release()
+        self.kill()  # what is left of one that ended by itself
         self._check_ports()
-        command = self._runtime.command(self._spec.heap, "kafka.Kafka", self._properties_path)
         try:
-            self._format(self._runtime)
-            self._log_start = self.log_path.stat().st_size if self.log_path.exists() else 0
-            self._process = GuardedProcess(command, self._folder, self.log_path)
+            self._launch(self._runtime)
         except OSError as error:
             raise BrokerError(
                 f"The broker cannot be started in {self._folder} ({error}): "
                 "choose another folder, or correct its rights"
             ) from error
+        finally:
+            if self._process is None:
+                self._held.close()
 
     def await_ready(self, members: frozenset[int]) -> None:
         """Return when this node knows all of `members` to be ready; raises BrokerError."""
         process, deadline = self._started(), time.monotonic() + _START_TIMEOUT
         while not members <= ask_known_brokers(HOST, self.port, timeout=5.0):
             if process.ended_within(_POLL):
-                self._release()
+                self.kill()
                 raise BrokerError(f"Kafka ended while it started.{self._log_tail()}")
             if time.monotonic() > deadline:
                 self.kill()
@@ -122,15 +126,14 @@ class Node:
         """Shut down in order, killing what still runs after `timeout` seconds; again: nothing."""
         if self._process is not None:
             self._process.terminate(timeout)
-            self._process = None
+        self.kill()
 
     def kill(self) -> None:
         """End it at once, as a power cut would, and wait until it is gone; again: nothing."""
         if self._process is not None:
             self._process.kill()
             self._process = None
-
-    _release = kill
+        self._held.close()
 
     def _started(self) -> GuardedProcess:
         if self._process is None:
@@ -144,6 +147,20 @@ class Node:
                     f"Port {port} on {HOST} is in use by another process: "
                     "stop that, or choose another port"
                 )
+
+    def _launch(self, runtime: Runtime) -> None:
+        self._hold_folder()
+        self._format(runtime)
+        self._log_start = self.log_path.stat().st_size if self.log_path.exists() else 0
+        command = runtime.command(self._spec.heap, "kafka.Kafka", self._properties_path)
+        self._process = GuardedProcess(command, self._folder, self.log_path)
+
+    def _hold_folder(self) -> None:
+        """Keep others out: Kafka itself looks only after it has written to the metadata log."""
+        if not self._held.enter_context(exclusive(self._folder / ".lock", wait=False)):
+            raise BrokerError(
+                f"Another broker runs in {self._folder}: stop that, or choose another folder"
+            )
 
     def _format(self, runtime: Runtime) -> None:
         spec, data = self._spec, self._folder / "data"

@@ -62,16 +62,14 @@ class GuardedProcess:
     def terminate(self, timeout: float) -> None:
         """Ask it to end, and kill it when it has not after `timeout` seconds."""
         self._child.terminate()
-        if not self.ended_within(timeout):
-            self._child.kill()
-        self._release()
+        try:
+            self.ended_within(timeout)
+        finally:  # a second Ctrl-C ends the wait, not the care
+            self.kill()
 
     def kill(self) -> None:
         """Kill it at once and wait until it is gone."""
         self._child.kill()
-        self._release()
-
-    def _release(self) -> None:
         self._child.wait()
         self._guard.kill()
         self._guard.communicate()
