@@ -51,6 +51,26 @@ class Kit:
             self._admin.close()
 
 
+class RawName(str):
+    """A header name whose bytes are what we say: kafka-python's builder calls `encode`."""
+
+    __slots__ = ("raw",)
+
+    def __new__(cls, raw: bytes):
+        name = super().__new__(cls, "?" * len(raw))
+        name.raw = raw
+        return name
+
+    def encode(self, *_: object) -> bytes:
+        return self.raw
+
+
+@pytest.fixture
+def raw_name():
+    """Make a header name of any bytes, which brokers accept and kafka-python can't read."""
+    return RawName
+
+
 @pytest.fixture
 def kit(bootstrap: str) -> Iterator[Kit]:
     made = Kit(bootstrap)

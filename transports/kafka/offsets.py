@@ -33,7 +33,7 @@ class PartitionLog:
         """Begin an assignment at the committed offset `start`; what lies before is settled."""
         self.held = True
         self.committed = start
-        self._seen = -1
+        self._seen = (start or 0) - 1
         for offset in [o for o in self._pending if start is not None and o < start]:
             self._drop(offset)
 

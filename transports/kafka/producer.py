@@ -2,7 +2,7 @@
 
 Owners: `_routes` is read by any thread and replaced entry by entry, with values that never change;
 the turns of messages without a key are taken under `_turns`; the producer is opened by the
-resolver's thread, once.
+resolver's thread, once, unless it is too late: `_abandoned`, also under `_turns`.
 """
 
 import random
@@ -43,6 +43,7 @@ class SendPath:
     def __init__(self, config: KafkaConfig) -> None:
         self._config = config
         self._closed: str | None = None
+        self._abandoned = False
         self._producer: Producer | None = None
         self._routes: dict[str, _Route] = {}
         self._turns = threading.Lock()
@@ -79,6 +80,8 @@ class SendPath:
         deadline = time.monotonic() + timeout
         self.refuse("the transport is closed")
         self._resolver.close(self._closed or "", timeout)
+        with self._turns:
+            self._abandoned = True
         if self._producer is not None:
             self._producer.close(max(0.0, deadline - time.monotonic()))
 
@@ -176,10 +179,12 @@ class SendPath:
 
         producer = Producer(client, settings, f"rpc-kafka-sender-{config.client_id}")
         producer.on_metadata(self._resolver.answered)
-        self._producer = producer
-        if self._closed is not None:
-            producer.close(0.0)
-        return producer
+        with self._turns:
+            if not self._abandoned:
+                self._producer = producer
+                return producer
+        producer.close(0.0)
+        raise TransportClosed("the transport was closed while it was connecting")
 
 
 def _begin() -> int:

@@ -104,6 +104,7 @@ class Resolver:
         self._go_on = go_on
         self._lost = lost
         self._lock = threading.Lock()
+        self._emptied = threading.Condition(self._lock)
         self._stirred = threading.Event()
         self._closed: str | None = None
         self._queues: dict[Address, tuple[float, deque[Waiting]]] = {}
@@ -146,13 +147,16 @@ class Resolver:
                 del self._refused[address]
 
     def close(self, reason: str, timeout: float) -> None:
-        """Fail what waits; end the thread within `timeout` seconds if it can be."""
+        """Give what waits `timeout` seconds to go on, fail the rest, and end the thread."""
+        deadline = time.monotonic() + timeout
         with self._lock:
+            if threading.current_thread() is not self._thread:
+                self._emptied.wait_for(lambda: not self._queues, timeout)
             self._closed = self._closed or reason
             thread = self._thread
         self._stirred.set()
         if thread is not None and thread is not threading.current_thread():
-            thread.join(timeout)
+            thread.join(max(0.0, deadline - time.monotonic()))
         self._fail(list(self._queues), TransportClosed(f"not sent: {reason}"))
 
     def _enqueue(self, waiting: Waiting, *, whole_topic: bool) -> TransportError | None:
@@ -233,10 +237,16 @@ class Resolver:
                 self._parked -= len(ready)
                 if not ready:
                     self._queues.pop(place, None)
-                    self.engaged = bool(self._queues)
+                    self._note_left()
                     return
             for waiting in ready:
                 self._go_on(waiting)
+
+    def _note_left(self) -> None:
+        """Note whether anything is left that waits. Under the lock."""
+        self.engaged = bool(self._queues)
+        if not self._queues:
+            self._emptied.notify_all()
 
     def _fail(self, places: Collection[Address], error: TransportError) -> None:
         failed: list[Waiting] = []
@@ -247,6 +257,6 @@ class Resolver:
                 if isinstance(error, AddressUnknown | NotAuthorized):
                     self._refused[place] = (error, time.monotonic() + _REFUSED_FOR)
             self._parked -= len(failed)
-            self.engaged = bool(self._queues)
+            self._note_left()
         for waiting in failed:
             waiting.on_sent(type(error)(*error.args))

@@ -24,9 +24,12 @@ from kafka.net.compat import KafkaNetClient
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
 
+from transports.kafka.driver.sockets import open_transport
+
 __all__ = ["Client", "open_client"]
 
 _FATAL = (SaslAuthenticationFailedError, UnsupportedSaslMechanismError, IllegalSaslStateError)
+_FATAL_WORDS = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", "No such file", "[SSL")
 _BUSY_WAIT_MS = 1000
 
 
@@ -79,6 +82,9 @@ class Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python is 
             connection.init_future.add_errback(functools.partial(self._failed, node_id))
         return connection
 
+    async def _build_transport(self, node: Any, timeout_at: float | None = None) -> Any:
+        return await open_transport(self._net, node, self.config, timeout_at)
+
     def _made(self, _: object) -> None:
         self.trouble = None
 
@@ -86,7 +92,7 @@ class Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python is 
         if self.closed:
             return
         self.trouble = error
-        if isinstance(error, _FATAL) or "CERTIFICATE_VERIFY_FAILED" in str(error):
+        if isinstance(error, _FATAL) or any(word in str(error) for word in _FATAL_WORDS):
             self.refused[node_id] = error
             self.on_refused()
 

@@ -1,0 +1,212 @@
+"""Joins and positions in a group: the stock coordinator's traps, and that ours has none of them."""
+
+import logging
+import threading
+import time
+import uuid
+
+import pytest
+from kafka.consumer.subscription_state import ConsumerRebalanceListener
+from kafka.coordinator.assignors.range import RangePartitionAssignor
+from kafka.coordinator.consumer import ConsumerCoordinator
+from kafka.structs import MemberState, OffsetAndMetadata, TopicPartition
+
+from transports.base import Address, Message
+from transports.kafka import KafkaConfig
+from transports.kafka.connection import connect, driver_settings
+from transports.kafka.driver.consume import Consumer
+from transports.kafka.driver.coordinate import SteadyCoordinator
+
+IDLE = threading.Event()
+
+
+class KeepsFinishedJoins(SteadyCoordinator):
+    """Ours, without forgetting positions."""
+
+    async def _on_join_prepare_async(self, *args, **options):
+        await ConsumerCoordinator._on_join_prepare_async(self, *args, **options)
+
+
+class ForgetsPositions(ConsumerCoordinator):
+    """Stock, with nothing but our forgetting of positions."""
+
+    async def _on_join_prepare_async(self, *args, **options):
+        await super()._on_join_prepare_async(*args, **options)
+        self._subscription.assign_from_subscribed([])
+
+
+class Watch(ConsumerRebalanceListener):
+    def __init__(self):
+        self.revoked = threading.Event()
+
+    def on_partitions_revoked(self, revoked):
+        if revoked:
+            self.revoked.set()
+
+    def on_partitions_assigned(self, assigned):
+        pass
+
+
+@pytest.fixture
+def member(bootstrap):
+    """Join a group with a coordinator of the given class; all are closed at the end."""
+    opened = []
+
+    def join(topic, group, coordinator, client_id="test", *, prefetch=True):
+        config = KafkaConfig(bootstrap=(bootstrap,), client_id=client_id, metadata_max_age=0.3)
+        settings = {
+            **driver_settings(config),
+            "group_id": group,
+            "enable_auto_commit": False,
+            "auto_offset_reset": "earliest",
+            "session_timeout_ms": 6000,
+            "heartbeat_interval_ms": 100,
+            "fetch_max_wait_ms": 50,
+        }
+        consumer = Consumer(connect(config, settings, thread_name="test-io"), settings, topic)
+        consumer._cluster._listeners.clear()
+        consumer._coordinator = coordinator(
+            consumer._client,
+            consumer._subscription,
+            assignors=[RangePartitionAssignor],
+            **consumer.config,
+        )
+        if prefetch:
+            consumer.find_topic(5)
+        consumer.watch = Watch()
+        consumer.subscribe([topic], listener=consumer.watch)
+        opened.append(consumer)
+        return consumer
+
+    yield join
+    for consumer in opened:
+        consumer.shut(1)
+
+
+@pytest.fixture
+def joins(caplog):
+    """Count the JoinGroup requests that were sent."""
+    caplog.set_level(logging.INFO, "kafka.coordinator")
+    return lambda: sum("(Re-)joining" in record.getMessage() for record in caplog.records)
+
+
+def assigned(consumer):
+    return {tp.partition for tp in consumer.assignment()}
+
+
+def poll_in_haste(consumer, until, seconds, work=0.02):
+    """Poll for a millisecond at a time, with some work between, as an owner of many things does."""
+    deadline = time.monotonic() + seconds
+    while not until() and time.monotonic() < deadline:
+        consumer.poll(1)
+        IDLE.wait(work)
+    return until()
+
+
+def test_stock_throws_finished_joins_away_and_joins_again(kit, member, joins):
+    topic = kit.topic(2)
+    consumer = member(topic, topic, ConsumerCoordinator)
+
+    poll_in_haste(consumer, lambda: joins() > 5, 5)
+
+    assert joins() > 5
+
+
+def test_a_join_that_finished_between_two_polls_is_applied(kit, member, joins):
+    topic = kit.topic(2)
+    consumer = member(topic, topic, SteadyCoordinator)
+
+    assert poll_in_haste(consumer, lambda: assigned(consumer) == {0, 1}, 10)
+    # One to be given a member id, one to join with it, one for metadata that came meanwhile.
+    assert joins() <= 3
+
+
+def test_stock_waits_for_ever_for_a_join_that_new_metadata_caused(kit, member, joins):
+    topic = kit.topic(1)
+    consumer = member(topic, topic, ConsumerCoordinator)
+    while assigned(consumer) != {0}:
+        consumer.poll(1000)
+    before = joins()
+    kit.admin.create_partitions({topic: 2})
+
+    poll_in_haste(consumer, lambda: joins() > before, 5)
+    poll_in_haste(consumer, lambda: assigned(consumer) == {0, 1}, 2)
+
+    assert assigned(consumer) == {0}
+    assert consumer.group_metadata().state == MemberState.REBALANCING
+
+
+def test_a_join_that_new_metadata_caused_is_applied(kit, member):
+    topic = kit.topic(1)
+    consumer = member(topic, topic, SteadyCoordinator)
+    while assigned(consumer) != {0}:
+        consumer.poll(1000)
+    kit.admin.create_partitions({topic: 2})
+
+    assert poll_in_haste(consumer, lambda: assigned(consumer) == {0, 1}, 10)
+
+
+def read_on(consumer, count, topic):
+    """Poll until so many records have come, commit behind them, and return their offsets."""
+    offsets = []
+    while len(offsets) < count:
+        for records in consumer.poll(1000).values():
+            offsets += [record.offset for record in records]
+    consumer.commit({TopicPartition(topic, 0): OffsetAndMetadata(offsets[-1] + 1, "", -1)})
+    return offsets
+
+
+def miss_a_generation(kit, member, coordinator):
+    """Return what a member reads after it slept through another one's generation."""
+    topic, transport = kit.topic(1), kit.transport()
+    group = f"group-{uuid.uuid4().hex[:8]}"
+    send = transport.send
+    for _ in range(5):
+        send(Address(topic, 0), Message(b"before"), lambda _: None)
+    # The range assignor gives the only partition to the first member by name.
+    sleeper = member(topic, group, coordinator, client_id="z")
+    assert read_on(sleeper, 5, topic) == [0, 1, 2, 3, 4]
+    other = member(topic, group, SteadyCoordinator, client_id="a")
+    others = []
+    reading = threading.Thread(target=lambda: others.extend(read_on(other, 5, topic)))
+    reading.start()
+    while not sleeper.watch.revoked.is_set():
+        sleeper.poll(100)
+    for _ in range(5):
+        send(Address(topic, 0), Message(b"meanwhile"), lambda _: None)
+    reading.join(30)
+    other.shut(5)
+    assert others == [5, 6, 7, 8, 9]
+    send(Address(topic, 0), Message(b"after"), lambda _: None)
+    read, deadline = [], time.monotonic() + 20
+    while 10 not in read and time.monotonic() < deadline:
+        for records in sleeper.poll(500).values():
+            read += [record.offset for record in records]
+    return read
+
+
+def test_stock_reads_again_what_others_handled_in_a_generation_it_missed(kit, member):
+    assert miss_a_generation(kit, member, ConsumerCoordinator) == [5, 6, 7, 8, 9, 10]
+
+
+@pytest.mark.parametrize("coordinator", [SteadyCoordinator, ForgetsPositions, KeepsFinishedJoins])
+def test_what_others_handled_in_a_missed_generation_is_not_read_again(kit, member, coordinator):
+    assert miss_a_generation(kit, member, coordinator) == [10]
+
+
+def test_leaving_in_the_middle_of_a_join_lets_the_others_go_on_at_once(kit, member):
+    topic = kit.topic(2)
+    stays = member(topic, topic, SteadyCoordinator)
+    while assigned(stays) != {0, 1}:
+        stays.poll(1000)
+    leaves = member(topic, topic, SteadyCoordinator)
+    # Its join waits for the one that stays, which does not poll now.
+    while not leaves._coordinator.rebalance_in_progress():
+        leaves.poll(50)
+    began = time.monotonic()
+
+    leaves.shut(3)
+    while assigned(stays) != {0, 1} or not stays._coordinator.stable():
+        stays.poll(100)
+
+    assert time.monotonic() - began < 3

@@ -1,0 +1,82 @@
+"""Partitions: the Java client's for keys, even runs for the rest."""
+
+import itertools
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kafka.partitioner import murmur2 as stock_murmur2
+
+from transports.kafka.partitioner import StickySpread, murmur2, partition_for_key
+
+# What kafka-clients 4.4.0 answers: Utils.murmur2 and BuiltInPartitioner.partitionForKey.
+GOLDEN = [
+    # key, hash as Java's signed int, partition of 12, of 1000
+    (b"", 275646681, 9, 681),
+    (b"a", -1563381124, 4, 524),
+    (b"ab", 316155434, 2, 434),
+    (b"abc", 479470107, 3, 107),
+    (b"abcd", -1323649548, 8, 100),
+    (b"21", -973932308, 0, 340),
+    (b"foobar", -790332482, 6, 166),
+    (b"a-little-bit-long-string", -985981536, 8, 112),
+    (b"a-little-bit-longer-string", -1486304829, 11, 819),
+    (b"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971, 5, 677),
+    (b"\xff\xfe\x80\x00\x01", -112508915, 9, 733),
+    (b"user-42", 1459644460, 4, 460),
+    ("é€".encode(), 1912689889, 1, 889),
+    (bytes(32), 1959818374, 10, 374),
+]
+
+
+@pytest.mark.parametrize(("key", "signed", "of_12", "of_1000"), GOLDEN)
+def test_a_key_goes_where_the_java_client_sends_it(key, signed, of_12, of_1000):
+    assert murmur2(key) == signed % 2**32
+    assert partition_for_key(key, 12) == of_12
+    assert partition_for_key(key, 1000) == of_1000
+
+
+@given(st.binary(max_size=70))
+def test_the_hash_is_the_one_of_kafka_python(key):
+    assert murmur2(key) == stock_murmur2(key)
+
+
+def test_messages_without_a_key_that_come_together_stay_together():
+    spread = StickySpread(start=0, run=4, span=1.0)
+
+    chosen = [spread.choose((0, 1, 2), now=0.0) for _ in range(12)]
+
+    assert chosen == [1, 1, 1, 1, 2, 2, 2, 2, 0, 0, 0, 0]
+
+
+def test_messages_without_a_key_that_come_apart_take_turns():
+    spread = StickySpread(start=0, run=4, span=0.002)
+
+    chosen = [spread.choose((0, 1, 2), now=n * 0.003) for n in range(6)]
+
+    assert chosen == [1, 2, 0, 1, 2, 0]
+
+
+@given(
+    gaps=st.lists(st.sampled_from([0.0, 0.0005, 0.01]), min_size=600, max_size=600),
+    partitions=st.integers(1, 12),
+)
+def test_shares_differ_by_no_more_than_a_run_whatever_the_pace(gaps, partitions):
+    spread, now, turns = StickySpread(start=5, run=8, span=0.002), 0.0, []
+    for gap in gaps:
+        now += gap
+        turns.append(spread.choose(range(partitions), now))
+    runs = [turns[0]]
+    runs += [turn for before, turn in itertools.pairwise(turns) if turn != before]
+
+    visits = Counter(runs)
+
+    assert partitions == 1 or max(visits.values()) - min(visits.values()) <= 1
+    assert max(Counter(turns).values()) <= 8 * (len(gaps) // partitions + 1)
+
+
+def test_a_partition_without_a_leader_is_passed_over():
+    spread = StickySpread(start=0, run=1, span=1.0)
+
+    assert {spread.choose((0, 2), now=0.0) for _ in range(4)} == {0, 2}
