@@ -81,15 +81,20 @@ class Admission(Generic[J]):
 
         `remember` is False for an answer that invites to try again: the next try shall run.
         """
-        size = len(reply.body)
+        size = _size(reply)
         if self._running.pop(key, None) is None or not remember or size > self._remembered_bytes:
             return
         self._replies[key] = reply
         self._bytes += size
         while len(self._replies) > self._remembered or self._bytes > self._remembered_bytes:
             _, forgotten = self._replies.popitem(last=False)
-            self._bytes -= len(forgotten.body)
+            self._bytes -= _size(forgotten)
 
     def abandon(self, key: CallKey) -> None:
         """Forget a running call that will not be answered: it may run again elsewhere."""
         self._running.pop(key, None)
+
+
+def _size(reply: Message) -> int:
+    """Return the bytes of `reply` that a caller can make many: the key is echoed."""
+    return len(reply.body) + len(reply.key or b"")

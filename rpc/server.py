@@ -71,6 +71,8 @@ class Server:
             clock: monotonic seconds.
             threads: False for tests that step through calls with `step`.
         """
+        if isinstance(reply_topics, str):  # each of its letters would allow a world of topics
+            raise TypeError(f"reply_topics is one string; write [{reply_topics!r}]")
         for name, value in (("workers", workers), ("max_in_flight", max_in_flight)):
             if value < 1:
                 raise ValueError(f"{name} is {value}, not at least 1")

@@ -1,20 +1,23 @@
 """What the tests of calling and serving share: a wire in the test's hands, and patience."""
 
+import os
 import threading
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Self
 
 import pytest
 
-from contracts import Code, ErrorBody
-from contracts.codec import JSON
+from contracts import JSON, MSGPACK, Code, ErrorBody
 from rpc.channel import Channel
 from rpc.clock import ManualClock
-from rpc.envelope import Request, decode_request, reply_message
+from rpc.envelope import Reply, Request, decode_reply, decode_request, reply_message
+from rpc.server import Server
 from rpc.stub import Stub
 from transports.base import Address, Delivery, Headers, Message, OnSent, Receipt, Receiver
 from transports.errors import TransportError
+from transports.memory import MemoryTransport
 
 PATIENCE = 20.0
 """Seconds after which something that must happen counts as not happening."""
@@ -158,6 +161,65 @@ class Line:
         self.channel.step()
 
 
+class Desk:
+    """A server in the test's hands: messages go in, replies come out, on a clock of its own."""
+
+    def __init__(self, clock: ManualClock, *implementations: object, **options) -> None:
+        self.clock = clock
+        self.transport = MemoryTransport(uuid.uuid4().hex, clock=clock, partitions=1)
+        self.inbox = self.transport.receiver(Address("rpc.replies.test"), shared=False)
+        self.server = Server(
+            *implementations, transport=self.transport, clock=clock, threads=False, **options
+        ).start()
+        self._requests = Address(f"{self.server.services[0].full_name}.requests")
+
+    def put(self, *messages: Message) -> None:
+        """Put `messages` into the topic of the first service."""
+        for message in messages:
+            outcomes: list[object] = []
+            self.transport.send(self._requests, message, outcomes.append)
+            assert isinstance(outcomes[0], Receipt), outcomes
+
+    def replies(self) -> list[Message]:
+        """Let the server take what has come, and return what it has answered."""
+        self.server.step()
+        return [delivery.message for delivery in self.inbox.receive(0)]
+
+    def ask(self, message: Message) -> Reply:
+        """Return the one reply to `message`, which must leave nothing unsettled."""
+        self.put(message)
+        (answer,) = self.replies()
+        assert self.server.in_flight == 0
+        return decode_reply(answer)
+
+    def error(self, message: Message) -> ErrorBody:
+        """Return the error that is the reply to `message`."""
+        reply = self.ask(message)
+        codec = MSGPACK if reply.content_type == b"application/msgpack" else JSON
+        error = codec.decoder(ErrorBody)(reply.body)
+        assert reply.code == error.code
+        return error
+
+    def close(self) -> None:
+        """Stop the server."""
+        self.server.stop(0)
+        self.transport.close(1.0)
+
+
+@pytest.fixture
+def desk(clock):
+    """Return what makes a server that is stepped by the test; closed at the end."""
+    made: list[Desk] = []
+
+    def make(*implementations: object, **options) -> Desk:
+        made.append(Desk(clock, *implementations, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
 @pytest.fixture
 def patience() -> float:
     return PATIENCE
@@ -191,6 +253,19 @@ def line(wire, clock):
 def memory_url() -> str:
     """A broker in memory that no other test uses."""
     return f"memory://{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def await_true():
+    """Return what gives way to other threads until a condition holds."""
+
+    def wait(condition: Callable[[], object]) -> None:
+        ends = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < ends, "it does not come true"
+            os.sched_yield()
+
+    return wait
 
 
 @pytest.fixture

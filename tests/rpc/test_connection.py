@@ -60,14 +60,6 @@ def answering(wire):
     wire.on_send = lambda sending: wire.inbox.put(sending.reply(sending.message.body[8:-1]))
 
 
-def await_true(condition, patience):
-    """Yield to other threads until `condition` holds."""
-    ends = time.monotonic() + patience
-    while not condition():
-        assert time.monotonic() < ends, "it does not come true"
-        os.sched_yield()
-
-
 def threads_named(*names):
     return [thread for thread in threading.enumerate() if thread.name in names]
 
@@ -160,7 +152,7 @@ def test_a_failure_to_open_is_told_at_once_and_the_next_call_tries_again(
     assert client.say("hi") == "hi"
 
 
-def test_a_failure_to_open_is_told_to_everyone_who_waits(wire, gate, channel, patience):
+def test_a_failure_to_open_is_told_to_everyone_who_waits(wire, gate, channel, patience, await_true):
     told = []
     client = Stub(Echo, channel=channel)
     threads = [
@@ -171,7 +163,7 @@ def test_a_failure_to_open_is_told_to_everyone_who_waits(wire, gate, channel, pa
         thread.start()
     assert gate.reached.wait(patience)
     attempt = client.say._route.readiness.begin()
-    await_true(lambda: len(attempt._waiters) == 10, patience)
+    await_true(lambda: len(attempt._waiters) == 10)
     gate.error = REFUSED
     gate.go.set()
     for thread in threads:
@@ -261,7 +253,7 @@ def test_a_channel_may_be_closed_from_a_callback_of_its_own_reader(wire, channel
 
 
 def test_an_inbox_that_fails_ends_every_call_at_once_and_works_again_when_it_heals(
-    wire, channel, patience, monkeypatch
+    wire, channel, patience, monkeypatch, await_true
 ):
     monkeypatch.setattr("rpc.connection._RETRY_WAIT", 0.01)
     client = Stub(Echo, channel=channel)
@@ -270,7 +262,7 @@ def test_an_inbox_that_fails_ends_every_call_at_once_and_works_again_when_it_hea
     errors = [call.exception(patience) for call in calls]
     answering(wire)
     wire.inbox.put(wire.last.reply(b'"late"'))
-    await_true(lambda: channel.late_replies == 1, patience)
+    await_true(lambda: channel.late_replies == 1)
 
     assert {error.code for error in errors} == {Code.PERMISSION_DENIED}
     assert {error.certainty for error in errors} == {Certainty.UNKNOWN}
