@@ -1,6 +1,7 @@
 """The parts of kafka-python that the transport is built of, and the cures of its traps.
 
-Whoever needs kafka-python's errors takes them from here, so that it is imported in one place.
+Whoever needs kafka-python's errors or its administrative client takes them from here, so that it is
+imported in one place.
 """
 
 import warnings
@@ -8,6 +9,7 @@ import warnings
 with warnings.catch_warnings():
     # kafka-python reads its schemas by a function that Python 3.11 deprecated and 3.13 took back
     warnings.simplefilter("ignore", DeprecationWarning)
+    from kafka import KafkaAdminClient
     from kafka import errors as kafka_errors
 
-__all__ = ["kafka_errors"]
+__all__ = ["KafkaAdminClient", "kafka_errors"]
