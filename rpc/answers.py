@@ -32,7 +32,7 @@ def error_reply(request: Request, codec: Codec, error: RpcError) -> Message:
     except EncodeError as fault:  # details that the codec can't carry
         _log.warning("reply.details_dropped", code=error.code.value, error=str(fault))
         encoded = codec.encode(
-            ErrorBody(error.code, error.wire_name, error.message, {}, error.certainty)
+            ErrorBody(error.code, _text(error.wire_name), _text(error.message), {}, error.certainty)
         )
     return reply_message(request, error.code, codec.content_type, encoded)
 
@@ -61,3 +61,8 @@ def server_fault(job: Job, what: str, cause: BaseException | None) -> InternalEr
         certainty=Certainty.EXECUTED,
         error_id=error_id,
     )
+
+
+def _text(value: object) -> str:
+    """Return `value` as text that every codec carries: lone surrogates become question marks."""
+    return str(value).encode("utf-8", "replace").decode()
