@@ -7,6 +7,7 @@ refuse_shadowed("contracts", "transports")
 from contracts import (  # noqa: E402 - a package that shadows ours must be told before it is used
     JSON,
     MSGPACK,
+    Call,
     Cancelled,
     Certainty,
     Code,
@@ -24,7 +25,6 @@ from contracts import (  # noqa: E402 - a package that shadows ours must be told
     method,
     service,
 )
-from rpc.call import Call  # noqa: E402
 from rpc.call_log import log_calls  # noqa: E402
 from rpc.channel import Channel  # noqa: E402
 from rpc.context import CallContext, current_call  # noqa: E402

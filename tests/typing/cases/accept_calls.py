@@ -4,8 +4,7 @@ from typing import assert_type
 
 from users import User, UserService, UserServiceV2
 
-from contracts import Call
-from rpc import Stub
+from rpc import Call, Stub
 
 client = Stub(UserService)
 assert_type(client, UserService)

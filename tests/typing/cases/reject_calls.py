@@ -5,8 +5,7 @@ from typing import assert_type
 
 from users import UserService
 
-from contracts import Call
-from rpc import Stub
+from rpc import Call, Stub
 
 client = Stub(UserService)
 
