@@ -1,6 +1,7 @@
 """The memory transport: the conformance suite, and what is its own."""
 
 import threading
+import time
 
 import pytest
 
@@ -169,6 +170,23 @@ def test_a_handover_wakes_the_one_that_waits_for_it(transport):
     waiting.join(30)
 
     assert bodies(came) == [b"next"]
+
+
+def test_a_close_wakes_the_one_that_inherits(transport):
+    first = transport.receiver(REQUESTS, shared=True)
+    outcome_of(transport, Address("users.requests", 1), Message(b"held"))
+    held = first.receive(0)
+    second = transport.receiver(REQUESTS, shared=True)
+    came = []
+    waiting = threading.Thread(target=lambda: came.extend(second.receive(30)))
+    waiting.start()
+    begun = time.monotonic()
+
+    first.close(1)
+    waiting.join(30)
+
+    assert bodies(came) == bodies(held) == [b"held"]
+    assert time.monotonic() - begun < 15
 
 
 def test_a_receiver_at_its_bound_gets_one_more_for_each_it_acknowledges():

@@ -107,3 +107,15 @@ def test_a_partition_waits_for_its_old_owner_and_not_for_its_new_one():
     assert taken == [(0, 0), (0, 1), (0, 2), (1, 0)]
     assert before == []
     assert places(group.take(2, 10)) == [(1, 1), (1, 2)]
+
+
+def test_a_member_settles_only_what_it_has_taken_itself():
+    group = group_of(1, records=3)
+    group.join(1)
+    group.take(1, 3)
+    group.leave(1)
+    group.join(2)
+    group.take(2, 1)
+
+    assert [group.ack(2, 0, offset) for offset in (0, 1, 2)] == [True, False, False]
+    assert group.watermark(0) == 1

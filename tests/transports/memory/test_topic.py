@@ -84,6 +84,8 @@ class TopicMachine(RuleBasedStateMachine):
         assert len(records) <= limit
         assert held + len(records) <= MAX_HELD
         self.check_taken(member, records)
+        if len(records) < min(limit, MAX_HELD - held):
+            assert self.left_for(member) == []
         return multiple(*((member, record.receipt) for record in records))
 
     def check_taken(self, member, records):
@@ -97,6 +99,17 @@ class TopicMachine(RuleBasedStateMachine):
             assert set(held_there.values()) <= {member}, "overtakes what another still holds"
             assert all(at[1] < offset for at in held_there), "out of order"
             self.holders[partition, offset] = member
+
+    def left_for(self, member):
+        """Return what `member` could be handed: of its partitions that nobody else holds."""
+        return [
+            (partition, offset)
+            for partition in range(PARTITIONS)
+            if self.here[partition % len(self.here)] == member
+            and {who for at, who in self.holders.items() if at[0] == partition} <= {member}
+            for offset in range(len(self.sent[partition]))
+            if (partition, offset) not in self.acked | self.holders.keys()
+        ]
 
     @rule(taking=takings)
     def ack(self, taking):
@@ -198,6 +211,27 @@ def test_what_goes_to_a_partition_whose_inboxes_have_closed_does_not_pile_up():
     fill(topic, 3000)
 
     assert topic.backlog(0) == 1000
+
+
+def test_what_waits_for_the_first_reader_is_kept_whole():
+    topic = Topic("t", 1)
+
+    fill(topic, 3000)
+
+    assert topic.backlog(0) == 3000
+
+
+def test_what_only_a_closed_inbox_had_to_read_is_forgotten():
+    topic = Topic("t", 1)
+    topic.open_inbox(1, 0)
+    topic.join(2)
+    fill(topic, 3)
+    for record in topic.take(2, 3, 3):
+        topic.ack(2, 0, record.receipt.offset)
+
+    assert topic.backlog(0) == 3
+    topic.close_inbox(1)
+    assert topic.backlog(0) == 0
 
 
 @pytest.mark.parametrize(("records", "size"), [(5, 10**9), (10**9, 10)])
