@@ -149,12 +149,10 @@ def _not_started(job: Job) -> RpcError:
 def _ran_out(job: Job) -> RpcError:
     return DeadlineExceeded(
         message=f"{job.handler.spec.full_name}: stopped at the deadline",
-        certainty=Certainty.UNKNOWN,
     )
 
 
 def _given_up(job: Job) -> RpcError:
     return Cancelled(
         message=f"{job.handler.spec.full_name}: stopped, since the caller gave up",
-        certainty=Certainty.UNKNOWN,
     )

@@ -223,8 +223,9 @@ class Server:
         while not self._stopping.is_set():
             try:
                 deliveries = receiver.receive(_RECEIVE_WAIT)
-            except TransportError as error:
-                self.failure = error
+            except Exception as error:  # also a transport's bug: a deaf server helps nobody
+                told = error if isinstance(error, TransportError) else TransportError(str(error))
+                self.failure = told
                 self._stopping.set()
                 _log.error("server.failed", topic=receiver.address.topic, error=str(error))
                 return

@@ -1,0 +1,136 @@
+"""Where handlers run: threads for `def`, one loop for `async def`."""
+
+import asyncio
+import threading
+
+import pytest
+
+from rpc.workers import EventLoop, Workers
+
+
+@pytest.fixture
+def workers():
+    made = Workers(2)
+    yield made
+    made.close(5.0)
+
+
+@pytest.fixture
+def loop():
+    made = EventLoop()
+    yield made
+    made.close(5.0)
+
+
+def test_tasks_run_on_named_threads_that_do_not_keep_the_process(workers, patience):
+    names, all_there = set(), threading.Barrier(3)
+
+    def task():
+        names.add((threading.current_thread().name, threading.current_thread().daemon))
+        all_there.wait(patience)
+
+    workers.submit(task)
+    workers.submit(task)
+    all_there.wait(patience)
+
+    assert names == {("rpc-worker-0", True), ("rpc-worker-1", True)}
+
+
+def test_no_more_tasks_run_at_once_than_there_are_threads(workers, patience):
+    go, running, most, done = threading.Event(), [], [], threading.Semaphore(0)
+
+    def task():
+        running.append(1)
+        most.append(len(running))
+        assert go.wait(patience)
+        running.pop()
+        done.release()
+
+    for _ in range(10):
+        workers.submit(task)
+    go.set()
+    for _ in range(10):
+        assert done.acquire(timeout=patience)
+
+    assert max(most) <= 2
+
+
+def test_closing_waits_for_what_was_submitted(patience):
+    workers, ran = Workers(1), []
+    for number in range(100):
+        workers.submit(lambda number=number: ran.append(number))
+    workers.close(patience)
+
+    assert ran == list(range(100))
+
+
+def test_closing_does_not_wait_for_a_task_that_does_not_end(patience):
+    workers, began, go = Workers(1), threading.Event(), threading.Event()
+    workers.submit(lambda: (began.set(), go.wait(patience)))
+    assert began.wait(patience)
+    workers.close(0.01)
+
+    assert not go.is_set()
+    go.set()
+    workers.close(patience)
+
+
+def test_an_idle_worker_keeps_nothing_of_its_last_task_alive(workers, patience, await_true):
+    import weakref
+
+    class Task:
+        def __call__(self):
+            ran.set()
+
+    ran, task = threading.Event(), Task()
+    alive = weakref.ref(task)
+    workers.submit(task)
+    del task
+    assert ran.wait(patience)
+
+    await_true(lambda: alive() is None)
+
+
+def test_coroutines_of_many_threads_run_on_one_loop(loop, patience, run_together):
+    names, ran = set(), threading.Semaphore(0)
+
+    async def task():
+        await asyncio.sleep(0)
+        names.add(threading.current_thread().name)
+        ran.release()
+
+    def submit():
+        for _ in range(100):
+            loop.submit(task())
+
+    run_together(submit, submit, submit)
+    for _ in range(300):
+        assert ran.acquire(timeout=patience)
+
+    assert names == {"rpc-loop"}
+
+
+def test_closing_the_loop_cancels_what_runs(patience):
+    loop, began, cancelled = EventLoop(), threading.Event(), threading.Event()
+
+    async def task():
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    loop.submit(task())
+    assert began.wait(patience)
+    loop.close(patience)
+    loop.close(patience)
+
+    assert cancelled.is_set()
+
+
+def test_functions_run_on_the_loops_own_thread(loop, patience):
+    names, ran = [], threading.Event()
+    loop.call(lambda: (names.append(threading.current_thread().name), ran.set()))
+
+    assert ran.wait(patience)
+    assert names == ["rpc-loop"]
