@@ -1,4 +1,4 @@
-# ruff: noqa: PTH - this runs at each import of rpc, where importing pathlib would be felt
+# ruff: noqa: PTH118, PTH120 - this runs at each import of rpc, where importing pathlib is felt
 """Tells when another package named `contracts` or `transports` stands in front of ours."""
 
 import importlib.util
