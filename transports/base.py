@@ -79,7 +79,9 @@ class Delivery:
     def ack(self) -> None:
         """Settle the message: it is not delivered again.
 
-        Any thread, any order; a second call does nothing. On a private inbox it does nothing.
+        Any thread, any order; a second call does nothing. On a private inbox it does nothing. One
+        that is settled while an earlier one of its partition is not may come again after a crash:
+        what is kept of a group is a watermark.
         """
         self._settle(self)
 
@@ -137,8 +139,8 @@ class Transport(Protocol):
     def receiver(self, address: Address, *, shared: bool) -> Receiver:
         """Open a receiver that is ready when this returns.
 
-        `shared`: competing consumers, each message to one of them, and again to another if it was
-        not acknowledged. Otherwise a private inbox: only what is sent from now on, nothing is
+        `shared`: competing consumers of a whole topic, each message to one of them, and again to
+        another if it was not acknowledged. Otherwise a private inbox: only what is sent from now on, nothing is
         acknowledged, and others may read the same partition: filter what is yours. Raises a
         `TransportError`. The caller closes it.
         """
