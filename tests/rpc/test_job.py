@@ -1,0 +1,42 @@
+"""One admitted request: settled together with the duplicates that joined it."""
+
+from typing import Protocol
+
+from contracts import JSON, check_implementation, method
+from rpc.context import CallContext
+from rpc.envelope import decode_request
+from rpc.job import Job
+from transports.base import Delivery, Receipt
+
+
+class Echo(Protocol):
+    @method
+    def say(self, text: str) -> str: ...
+
+
+class EchoImpl(Echo):
+    def say(self, text: str) -> str:
+        return text
+
+
+def test_a_job_settles_every_delivery_of_its_request(request_of, clock):
+    settled = []
+    message = request_of(b'{"text":"hi"}', client=b"me", attempt=b"2", method=b"Echo.say")
+    deliveries = [
+        Delivery(message, Receipt("Echo.requests", 0, offset), 0.0, settled.append)
+        for offset in range(3)
+    ]
+    ((handler,),) = check_implementation(EchoImpl()).values()
+    request = decode_request(message)
+    context = CallContext("Echo", "say", request, clock() + 1, clock)
+    decode = JSON.decoder(handler.spec.arguments)
+    job = Job(request, deliveries[0], handler=handler, codec=JSON, decode=decode, context=context)
+    job.deliveries += deliveries[1:]
+    job.ack()
+
+    assert settled == deliveries
+    assert job.key == ("me", b"0123456789abcdef")
+    assert job.log_fields() == {
+        "service": "Echo", "method": "say", "call_id": b"0123456789abcdef".hex(), "attempt": 2,
+        "elapsed": 0.0,
+    }  # fmt: skip
