@@ -2,11 +2,17 @@
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 import pytest
 
 from transports.kafka.broker import Broker
+
+if TYPE_CHECKING:
+    from kafka import KafkaAdminClient
 
 _KAFKA_FIXTURES = {"broker", "bootstrap"}
 
@@ -33,6 +39,24 @@ def bootstrap(request: pytest.FixtureRequest) -> str:
         return named
     started: Broker = request.getfixturevalue("broker")
     return started.bootstrap
+
+
+@pytest.fixture(scope="session")
+def open_admin() -> Callable[..., "closing[KafkaAdminClient]"]:
+    """Open an admin client of the broker at an address, for a `with` statement.
+
+    It must be closed before its broker goes down: kafka-python leaves the sockets of its attempts
+    to reconnect to the garbage collector, which makes warnings of them.
+    """
+    import_module("transports.kafka.driver")  # imports kafka-python without its warnings
+    from kafka import KafkaAdminClient
+
+    def open_at(bootstrap: str | list[str], **settings: object) -> "closing[KafkaAdminClient]":
+        return closing(
+            KafkaAdminClient(bootstrap_servers=bootstrap, retry_backoff_ms=20, **settings)
+        )
+
+    return open_at
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ Each has a guard beside it (`guard.py`), which ends it when this process is gone
 sessions of their own, so that Ctrl-C reaches this process alone and it decides what follows.
 """
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -31,8 +32,9 @@ class GuardedProcess:
                 start_new_session=True,
             )
         try:
+            pids = str(os.getpid()), str(self._child.pid)
             self._guard = subprocess.Popen(  # noqa: S603 - likewise
-                [sys.executable, "-I", "-S", guard.__file__, str(self._child.pid)],
+                [sys.executable, "-I", "-S", guard.__file__, *pids],
                 stdin=subprocess.PIPE,
                 start_new_session=True,
             )
