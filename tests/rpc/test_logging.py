@@ -9,7 +9,6 @@ from typing import Protocol
 import pytest
 import structlog
 
-import rpc
 from contracts import method
 from rpc.call_log import log_calls
 from rpc.retry import RetryPolicy

@@ -1,0 +1,67 @@
+"""Importing is quick and quiet, and opens nothing."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+MOST = 0.150
+"""Seconds that `import rpc` may take, everything it imports included, once it is compiled."""
+ATTEMPTS = 5
+"""The best of these counts: others may be at work on the same machine."""
+
+
+def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join(part for part in sys.path if part)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        env={**kept, "PYTHONPATH": path, **environment},
+    )
+
+
+def seconds_to_import(compiled: Path) -> float:
+    outcome = python("-X", "importtime", "-c", "import rpc", PYTHONPYCACHEPREFIX=str(compiled))
+    report = outcome.stderr.splitlines()
+    (line,) = [line for line in report if line.rpartition("|")[2].strip() == "rpc"]
+    return int(line.split("|")[1]) / 1e6
+
+
+def test_importing_rpc_is_quick(tmp_path):
+    seconds_to_import(tmp_path)  # compiles
+    best = min(seconds_to_import(tmp_path) for _ in range(ATTEMPTS))
+
+    assert best < MOST, f"{best * 1000:.0f} ms; see python -X importtime -c 'import rpc'"
+
+
+LAZY = """
+    import sys, threading
+    from typing import Protocol
+    import rpc
+
+    class Users(Protocol):
+        @rpc.method
+        def get(self, user_id: int) -> str: ...
+
+    seen = ["kafka" in sys.modules]
+    client = rpc.Stub(Users)
+    channel = rpc.Channel("kafka://127.0.0.1:1")
+    other = rpc.Stub(Users, channel=channel)
+    client.get, other.get.with_options(timeout=1, key="42")
+    seen += ["kafka" in sys.modules, threading.active_count() > 1]
+    channel.close()
+    seen += ["kafka" in sys.modules]
+    print(seen)
+"""
+
+
+def test_neither_importing_nor_a_stub_brings_in_kafka_or_starts_a_thread():
+    outcome = python("-B", "-c", textwrap.dedent(LAZY))
+
+    assert outcome.stdout == "[False, False, False, False]\n"
+    assert outcome.stderr == ""
