@@ -52,7 +52,7 @@ class Receipt(NamedTuple):
 
 
 OnSent = Callable[[Receipt | TransportError], None]
-"""Told once what became of a sent message. Runs on a thread of the transport: short, no blocking."""
+"""Told once what became of a sent message; on a thread of the transport, so it may not block."""
 
 
 class Delivery:
@@ -140,9 +140,9 @@ class Transport(Protocol):
         """Open a receiver that is ready when this returns.
 
         `shared`: competing consumers of a whole topic, each message to one of them, and again to
-        another if it was not acknowledged. Otherwise a private inbox: only what is sent from now on, nothing is
-        acknowledged, and others may read the same partition: filter what is yours. Raises a
-        `TransportError`. The caller closes it.
+        another if it was not acknowledged. Otherwise a private inbox: only what is sent from now
+        on, nothing is acknowledged, and others may read the same partition: filter what is yours.
+        Raises a `TransportError`. The caller closes it.
         """
         ...
 
