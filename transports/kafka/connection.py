@@ -1,8 +1,10 @@
 """Connecting to brokers: the settings all clients share, and failures told with their cause."""
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from transports.errors import ConfigurationError
 from transports.kafka.config import KafkaConfig
 from transports.kafka.settings import Scope
 
@@ -53,12 +55,24 @@ def connect(
     from transports.kafka.errors import connecting  # noqa: PLC0415
 
     check_version()
+    _check_files(settings)
     _hush()
     wait = config.connect_timeout if timeout is None else min(timeout, config.connect_timeout)
     try:
         return open_client(settings, thread_name=thread_name, timeout=wait)
     except Exception as error:
         raise connecting(error, config.bootstrap) from error
+
+
+def _check_files(settings: dict[str, object]) -> None:
+    """Raise `ConfigurationError` for a file that can't be read, which a handshake tells badly."""
+    for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_crlfile"):
+        path = settings.get(name)
+        if path is not None:
+            try:
+                Path(str(path)).open("rb").close()
+            except OSError as error:
+                raise ConfigurationError(f"{name} can't be read: {error}") from error
 
 
 def _hush() -> None:

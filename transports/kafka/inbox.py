@@ -26,6 +26,8 @@ __all__ = ["Inbox"]
 
 _log = get_logger(__name__)
 _PAUSE = 0.05
+_SLICE = 0.5
+"""How long one poll waits: between polls it is seen whether the topic is still there."""
 
 
 class Inbox:
@@ -55,7 +57,7 @@ class Inbox:
         deadline = time.monotonic() + max_wait
         while not self._closed.is_set():
             left = max(0.0, deadline - time.monotonic())
-            arrived = self._poll(left)
+            arrived = self._poll(min(left, _SLICE))
             if arrived:
                 return arrived
             if time.monotonic() >= deadline:

@@ -186,6 +186,8 @@ class Resolver:
             self._stirred.wait(_LOOK_AGAIN if self._queues else None)
             self._stirred.clear()
             if topics is None:
+                if not self._queues:
+                    continue
                 try:
                     topics = self._open_topics()
                 except TransportError as error:

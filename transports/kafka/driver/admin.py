@@ -51,7 +51,7 @@ class Admin(KafkaAdminClient):  # type: ignore[misc]  # kafka-python is untyped
         if error is not NoError:
             raise error(topic)
         partitions = found["partitions"]
-        allowed = found.get("topic_authorized_operations")
+        allowed = found.get("authorized_operations")
         rights = frozenset(map(str, allowed)) if isinstance(allowed, list) else None
         return TopicFacts(
             len(partitions),

@@ -17,7 +17,7 @@ from transports.kafka.records import Base, Record, read_records
 __all__ = ["TolerantFetcher", "UnreadableBatch"]
 
 
-class UnreadableBatch(Exception):  # noqa: N818 - it is a state of the log, not of a caller
+class UnreadableBatch(Exception):
     """A batch fails its checksum or can't be unpacked; the next fetch may bring it whole."""
 
     def __init__(self, topic: str, partition: int, offset: int, following: int, why: str) -> None:

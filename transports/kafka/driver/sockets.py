@@ -16,6 +16,26 @@ from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
 __all__ = ["open_transport"]
 
 
+class WholeReads:
+    """Reads what came before the end of a connection; stock throws it away.
+
+    A broker says what is wrong with a password, and hangs up: often both are there at once.
+    """
+
+    def _sock_recv(self) -> tuple[bytes, Any]:
+        received: tuple[bytes, Any] = super()._sock_recv()  # type: ignore[misc]  # of the transport
+        data, error = received
+        return data, None if data else error
+
+
+class PlainTransport(WholeReads, KafkaTCPTransport):  # type: ignore[misc]  # untyped
+    """TCP."""
+
+
+class TlsTransport(WholeReads, KafkaSSLTransport):  # type: ignore[misc]  # untyped
+    """TLS over TCP."""
+
+
 async def open_transport(
     net: Any, node: Any, config: Mapping[str, Any], timeout_at: float | None
 ) -> Any:
@@ -63,6 +83,6 @@ async def _open_socket(
 
 def _wrap(net: Any, sock: Any, host: str, config: Mapping[str, Any]) -> Any:
     if config["security_protocol"] not in {"SSL", "SASL_SSL"}:
-        return KafkaTCPTransport(net, sock, host=host)
+        return PlainTransport(net, sock, host=host)
     tls = {name: value for name, value in config.items() if name.startswith("ssl_")}
-    return KafkaSSLTransport(net, sock, host=host, **tls)
+    return TlsTransport(net, sock, host=host, **tls)
