@@ -54,9 +54,10 @@ class Cluster(Lifetime):
         return ",".join(member.address for member in self._members)
 
     def start(self) -> None:
-        """Start all nodes and return when each knows every other; raises BrokerError."""
+        """Start what does not run; return when each node knows every other. Raises BrokerError."""
         for broker in self.brokers:
-            broker.launch()
+            if not broker.running:
+                broker.launch()
         for broker in self.brokers:
             broker.await_ready(frozenset(member.node_id for member in self._members))
 
