@@ -17,8 +17,6 @@ Those between are made by the library, and may be raised by handlers as well. Of
 declared, each is a class whose annotations become its fields, as in a dataclass.
 """
 
-# ruff: noqa: N818 - named by the field's words: an error called Cancelled needs no suffix
-
 import inspect
 from typing import Any, ClassVar, Final, NamedTuple, dataclass_transform
 

@@ -45,7 +45,7 @@ class NotAuthenticated(TransportError):
 
 
 class NotAuthorized(TransportError):
-    """The broker knows us and refuses the operation; the message names the right that is missing."""
+    """The broker knows us and refuses the operation; the message names the missing right."""
 
 
 class AddressUnknown(TransportError):

@@ -30,7 +30,7 @@ _PARTITIONS = list(range(12))
 _HALVES = (_PARTITIONS[:6], _PARTITIONS[6:])
 
 
-class Unexpected(Exception):  # noqa: N818 - it is no error of the demo's
+class Unexpected(Exception):
     """Something was not as the demo promises."""
 
 

@@ -1,5 +1,3 @@
-# ruff: noqa: N818 - errors are named as contracts name them
-
 import msgspec
 import pytest
 from hypothesis import given, settings

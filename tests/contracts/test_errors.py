@@ -1,5 +1,3 @@
-# ruff: noqa: N818 - errors are named as contracts name them
-
 import copy
 import pickle
 from typing import ClassVar

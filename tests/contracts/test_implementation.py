@@ -1,5 +1,3 @@
-# ruff: noqa: N818 - errors are named as contracts name them
-
 from collections.abc import Iterator
 from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Protocol

@@ -1,5 +1,3 @@
-# ruff: noqa: N818 - errors are named as contracts name them
-
 import timeit
 from typing import Protocol
 

@@ -1,4 +1,4 @@
-# ruff: noqa: F821, N818, RUF013 - contracts with mistakes, and errors as contracts name them
+# ruff: noqa: F821, RUF013 - contracts with mistakes, and errors as contracts name them
 
 import asyncio
 import inspect

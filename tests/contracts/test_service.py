@@ -1,4 +1,4 @@
-# ruff: noqa: E501, F821, N818 - a golden text as it is printed; contracts with mistakes
+# ruff: noqa: E501, F821 - a golden text as it is printed; contracts with mistakes
 
 import threading
 from typing import Any, Generic, Protocol, TypeVar

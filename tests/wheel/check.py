@@ -60,7 +60,7 @@ CALL = """
 """
 
 
-class Failed(Exception):  # noqa: N818 - reads as the outcome it is
+class Failed(Exception):
     """The wheel is not what it should be; the message says why."""
 
 

@@ -1,4 +1,3 @@
-# ruff: noqa: N818 - errors are named as contracts name them
 """Errors: declared with typed fields, of the library, and undeclared."""
 
 from typing import assert_type

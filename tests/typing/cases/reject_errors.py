@@ -1,4 +1,3 @@
-# ruff: noqa: N818 - errors are named as contracts name them
 """Errors that both checkers must refuse."""
 
 from users import TenantUserNotFound, UserNotFound

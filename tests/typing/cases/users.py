@@ -1,4 +1,3 @@
-# ruff: noqa: N818 - errors are named as contracts name them
 """A contract as users write it; the cases beside this file call it and implement it."""
 
 from typing import Annotated, Protocol
