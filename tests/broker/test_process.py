@@ -46,6 +46,12 @@ def ends(pid: int, within: float) -> bool:
         os.close(watched)
 
 
+def children() -> set[str]:
+    """Return the ids of the children of this process, of all its threads."""
+    files = Path("/proc/self/task").glob("*/children")
+    return {pid for file in files for pid in file.read_text().split()}
+
+
 @pytest.fixture
 def parent(tmp_path):
     """Start parents of a guarded child, in a process group of their own that is ended after."""
@@ -92,13 +98,15 @@ def test_a_parent_that_leaves_without_a_word_takes_its_child_with_it(parent):
 
 
 def test_a_child_that_was_told_to_end_has_ended_and_left_no_guard(tmp_path):
+    before = children()
     child = GuardedProcess(FOREVER, tmp_path, tmp_path / "log")
+    meanwhile = children() - before
 
     child.terminate(timeout=10)
 
     assert not child.running
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert len(meanwhile) == 2
+    assert children() == before
 
 
 def test_a_child_that_will_not_end_is_killed_after_the_timeout(tmp_path):
@@ -125,8 +133,19 @@ def test_output_is_appended_to_the_log(tmp_path):
 
 
 def test_what_cannot_be_started_is_told_and_leaves_no_process(tmp_path):
+    before = children()
+
     with pytest.raises(FileNotFoundError):
         GuardedProcess([Path("/no/such/program")], tmp_path, tmp_path / "log")
 
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert children() == before
+
+
+def test_a_child_that_cannot_be_guarded_is_not_left_running(tmp_path, monkeypatch):
+    before = children()
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+
+    with pytest.raises(FileNotFoundError):
+        GuardedProcess(FOREVER, tmp_path, tmp_path / "log")
+
+    assert children() == before
