@@ -233,19 +233,16 @@ class InFlight:
                 self._again.remove(call.call_id)
             again = [self._pending.get(call_id) for call_id in self._again.expire(now)]
             calls = [call for call in again if call is not None and self._may_resend(call, now)]
+        for call in expired:  # all of them before the first log line, which may fail
+            call.finish(CallState.EXPIRED, call.expired())
+        for call in calls:
+            self._attempt(call)
         for call in expired:
-            error = call.expired()
-            _log.info(
-                "call.expired",
-                **_fields(call),
-                elapsed=call.timeout,
-                certainty=error.certainty.value,
-            )
-            call.finish(CallState.EXPIRED, error)
+            certainty = call.certainty.value
+            _log.info("call.expired", **_fields(call), elapsed=call.timeout, certainty=certainty)
         for call in calls:
             elapsed = now - (call.deadline - call.timeout)
             _log.info("call.retried", **_fields(call), elapsed=elapsed)
-            self._attempt(call)
 
     def close(self) -> None:
         """End every pending call with an error; later ones fail at once."""

@@ -1,5 +1,6 @@
 """What is logged: events with fields, never a payload; and nothing unless it is asked for."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from typing import Protocol
 import pytest
 import structlog
 
+import rpc
 from contracts import method
 from rpc.call_log import log_calls
 from rpc.retry import RetryPolicy
@@ -136,6 +138,28 @@ def test_no_line_holds_an_argument_or_a_result(vault):
 
     assert len(logs) >= 5
     assert SECRET not in repr(logs)
+
+
+@pytest.fixture
+def broken_log():
+    """An application whose logging fails."""
+
+    def fails(logger, name, event):
+        raise RuntimeError("a processor of the application")
+
+    yield lambda: structlog.configure(processors=[fails])
+    structlog.reset_defaults()
+
+
+def test_a_log_that_fails_does_not_keep_a_call_from_its_end(line, broken_log):
+    bench = line(Vault)
+    calls = [bench.client.open.future("x") for _ in range(2)]
+    broken_log()
+    with contextlib.suppress(RuntimeError):
+        bench.advance(2.0)
+
+    for call in calls:
+        assert isinstance(call.exception(0), rpc.DeadlineExceeded)
 
 
 SILENT = """
