@@ -1,6 +1,7 @@
 """What a Kafka transport is told: addresses, times in seconds, bounds, security."""
 
 import dataclasses
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -78,10 +79,7 @@ class KafkaConfig:
         for name in self.driver:
             if name not in SETTINGS:
                 raise unknown(name, set(SETTINGS))
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, int | float) and value < 0:
-                raise ConfigurationError(f"{field.name} can't be negative")
+        _check_numbers(self)
         if not self.bootstrap:
             raise ConfigurationError("no broker is named: kafka://host:port")
         if not re.fullmatch(r"[A-Za-z0-9._-]{1,200}", self.client_id):
@@ -159,9 +157,12 @@ def _own(name: str, text: str) -> object:
     if kind is not float:
         return parse_setting(name, kind, text)
     try:
-        return float(text)
+        seconds = float(text)
     except ValueError:
-        raise ConfigurationError(f"{name} must be a number of seconds") from None
+        seconds = math.nan
+    if not math.isfinite(seconds):
+        raise ConfigurationError(f"{name} must be a number of seconds")
+    return seconds
 
 
 def _from_file(name: str, path: str) -> str:
@@ -183,6 +184,15 @@ def _brokers(netloc: str) -> tuple[str, ...]:
 
 def _has_port(broker: str) -> bool:
     return ":" in broker.rpartition("]")[2]
+
+
+def _check_numbers(config: KafkaConfig) -> None:
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, int | float) and value < 0:
+            raise ConfigurationError(f"{field.name} can't be negative")
+        if _KINDS.get(field.name) is int and value is not None and value < 1:
+            raise ConfigurationError(f"{field.name} must be at least 1")
 
 
 def _check_times(config: KafkaConfig) -> None:

@@ -28,6 +28,8 @@ _log = get_logger(__name__)
 _LOOK_AGAIN = 0.1
 _REFUSED_FOR = 2.0
 _MOST_WAITING = 10_000
+_GRACE = 0.1
+"""What the thread gets to end in, when the time for closing was used up by waiting."""
 
 
 class TopicState(NamedTuple):
@@ -156,7 +158,7 @@ class Resolver:
             thread = self._thread
         self._stirred.set()
         if thread is not None and thread is not threading.current_thread():
-            thread.join(max(0.0, deadline - time.monotonic()))
+            thread.join(max(_GRACE, deadline - time.monotonic()))
         self._fail(list(self._queues), TransportClosed(f"not sent: {reason}"))
 
     def _enqueue(self, waiting: Waiting, *, whole_topic: bool) -> TransportError | None:

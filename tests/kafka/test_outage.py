@@ -1,0 +1,144 @@
+"""A broker that goes away and comes back: what was sent is stored, or said to be uncertain."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from transports.base import Address, Message, Receipt
+from transports.errors import SendUncertain, TransportClosed, Unreachable
+from transports.kafka import KafkaConfig, KafkaTransport
+from transports.kafka.broker import Broker
+
+IMPATIENT = {"request_timeout": 0.5, "delivery_timeout": 1.5}
+
+
+@pytest.fixture(scope="module")
+def lonely():
+    """A broker of our own, to be stopped, continued, killed and started again."""
+    with Broker() as broker:
+        yield broker
+
+
+@pytest.fixture
+def sender(lonely, topic_prefix):
+    """A transport with a prepared topic of one partition; both are warm."""
+    opened = []
+
+    def make(**config):
+        given = {"bootstrap": (lonely.bootstrap,), "client_id": "lonely", "partitions": 1, **config}
+        transport = KafkaTransport(KafkaConfig(**given))
+        opened.append(transport)
+        transport.prepare(Address(topic_prefix), 10)
+        assert isinstance(Outcomes().send(transport, topic_prefix, 1).wait()[0], Receipt)
+        return transport
+
+    yield make
+    for transport in opened:
+        transport.close(1)
+
+
+class Outcomes:
+    """Collects what becomes of sends, with how often each was told."""
+
+    def __init__(self):
+        self._told = threading.Condition()
+        self._outcomes = []
+
+    def send(self, transport, topic, count):
+        for _ in range(count):
+            outcomes = []
+            self._outcomes.append(outcomes)
+            transport.send(Address(topic), Message(b"x" * 100), self._keeper(outcomes))
+        return self
+
+    def wait(self, patience=30):
+        with self._told:
+            assert self._told.wait_for(lambda: all(self._outcomes), patience), self._outcomes
+            assert {len(outcomes) for outcomes in self._outcomes} == {1}
+            return [outcomes[0] for outcomes in self._outcomes]
+
+    def _keeper(self, outcomes):
+        def on_sent(outcome):
+            with self._told:
+                outcomes.append(outcome)
+                self._told.notify_all()
+
+        return on_sent
+
+
+@pytest.fixture
+def frozen(lonely):
+    """Freeze the broker for a while, so that it takes requests and answers none."""
+    stopped = []
+
+    def freeze():
+        os.kill(lonely.pid, signal.SIGSTOP)
+        stopped.append(lonely.pid)
+
+    yield freeze
+    for pid in stopped:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_what_was_handed_over_and_not_answered_is_uncertain_and_the_rest_is_not_sent(
+    sender, frozen, topic_prefix
+):
+    transport = sender(**IMPATIENT)
+    frozen()
+    handed_over = Outcomes().send(transport, topic_prefix, 1)
+    threading.Event().wait(0.2)
+    behind = Outcomes().send(transport, topic_prefix, 5)
+    began = time.monotonic()
+
+    assert [type(outcome) for outcome in handed_over.wait()] == [SendUncertain]
+    assert {type(outcome) for outcome in behind.wait()} <= {SendUncertain, Unreachable}
+    assert time.monotonic() - began < 6
+
+
+def test_closing_with_what_can_not_be_sent_is_bounded_and_tells_all(sender, frozen, topic_prefix):
+    transport = sender()
+    frozen()
+    outcomes = Outcomes().send(transport, topic_prefix, 1)
+    threading.Event().wait(0.2)
+    outcomes.send(transport, topic_prefix, 50)
+    began = time.monotonic()
+    transport.close(0.5)
+    took = time.monotonic() - began
+    told = outcomes.wait(1)
+
+    assert took < 2
+    assert isinstance(told[0], SendUncertain)
+    assert {type(outcome) for outcome in told[1:]} <= {SendUncertain, TransportClosed}
+    assert not [t for t in threading.enumerate() if t.name == "rpc-kafka-sender-lonely"]
+
+
+def test_what_is_sent_while_the_broker_is_away_is_stored_when_it_is_back(
+    lonely, sender, topic_prefix
+):
+    transport = sender()
+    lonely.kill()
+    outcomes = Outcomes().send(transport, topic_prefix, 20)
+    with pytest.raises(Unreachable, match="nothing listens"):
+        transport.prepare(Address("another"), 0.5)
+    lonely.start()
+
+    assert [type(outcome) for outcome in outcomes.wait(60)] == [Receipt] * 20
+
+
+def test_receivers_go_on_when_the_broker_is_back(lonely, sender, topic_prefix, taken):
+    transport = sender(heartbeat_interval=0.3, session_timeout=2)
+    shared = transport.receiver(Address(topic_prefix), shared=True)
+    inbox = transport.receiver(Address(f"{topic_prefix}.replies"), shared=False)
+    assert len(taken(shared, 1)) == 1
+    lonely.kill()
+    assert (list(shared.receive(0.5)), list(inbox.receive(0.5))) == ([], [])
+    lonely.start()
+    Outcomes().send(transport, topic_prefix, 3).wait(60)
+    reply = []
+    transport.send(inbox.address, Message(b"reply"), reply.append)
+
+    assert len(taken(shared, 3, patience=40)) == 3
+    assert [d.message.body for d in taken(inbox, 1, patience=40)] == [b"reply"]
