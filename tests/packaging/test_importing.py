@@ -8,8 +8,8 @@ from pathlib import Path
 
 MOST = 0.150
 """Seconds that `import rpc` may take, everything it imports included, once it is compiled."""
-ATTEMPTS = 5
-"""The best of these counts: others may be at work on the same machine."""
+ATTEMPTS = 20
+"""The first of at most so many that is quick enough counts: others may use the machine too."""
 
 
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -34,7 +34,11 @@ def seconds_to_import(compiled: Path) -> float:
 
 def test_importing_rpc_is_quick(tmp_path):
     seconds_to_import(tmp_path)  # compiles
-    best = min(seconds_to_import(tmp_path) for _ in range(ATTEMPTS))
+    best = seconds_to_import(tmp_path)
+    for _ in range(ATTEMPTS - 1):
+        if best < MOST:
+            break
+        best = min(best, seconds_to_import(tmp_path))
 
     assert best < MOST, f"{best * 1000:.0f} ms; see python -X importtime -c 'import rpc'"
 

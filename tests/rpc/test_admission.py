@@ -1,6 +1,7 @@
 """Whether a request is run: by its time, by the load, by what is known of its call id."""
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -162,3 +163,6 @@ class AdmissionAgainstAModel(RuleBasedStateMachine):
 
 
 TestAdmissionAgainstAModel = AdmissionAgainstAModel.TestCase
+TestAdmissionAgainstAModel.settings = settings(
+    max_examples=40, stateful_step_count=40, deadline=None
+)

@@ -1,6 +1,7 @@
 """The table of pending calls: each ends exactly once, whatever comes in whatever order."""
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
@@ -117,3 +118,4 @@ class EveryCallEndsOnce(RuleBasedStateMachine):
 
 
 TestEveryCallEndsOnce = EveryCallEndsOnce.TestCase
+TestEveryCallEndsOnce.settings = settings(max_examples=40, stateful_step_count=40)

@@ -1,7 +1,7 @@
 """Which timeout holds, and which of many deadlines is next."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -106,3 +106,6 @@ class DeadlinesAgainstADict(RuleBasedStateMachine):
 
 
 TestDeadlinesAgainstADict = DeadlinesAgainstADict.TestCase
+TestDeadlinesAgainstADict.settings = settings(
+    max_examples=40, stateful_step_count=40, deadline=None
+)

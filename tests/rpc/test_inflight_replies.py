@@ -1,0 +1,155 @@
+"""Replies that are taken and replies that are not; and cancelling, which is told to the server."""
+
+from typing import Protocol
+
+import pytest
+
+from contracts import Cancelled, DeadlineExceeded, method
+from rpc.envelope import Cancel, decode_request
+from transports.base import Address, Message
+from transports.errors import Unreachable
+
+UNREACHABLE = Unreachable("no broker answers at localhost:9092; start one")
+
+
+class Ledger(Protocol):
+    @method(timeout=2.0)
+    def pay(self, amount: int) -> int: ...
+
+    @method(timeout=2.0, key="account")
+    def close(self, account: str) -> None: ...
+
+
+@pytest.fixture
+def bank(line):
+    return line(Ledger)
+
+
+# -- replies that are not taken --------------------------------------------------------------------
+
+
+def test_a_second_reply_is_late_and_changes_nothing(bank):
+    call = bank.client.pay.future(5)
+    bank.arrive(bank.wire.last.reply(b"5"), bank.wire.last.reply(b"6"))
+
+    assert call.result(0) == 5
+    assert (bank.channel.late_replies, bank.channel.foreign_replies) == (1, 0)
+
+
+def test_a_reply_after_the_deadline_is_counted_and_dropped(bank):
+    call = bank.client.pay.future(5)
+    bank.advance(2.0)
+    bank.arrive(bank.wire.last.reply(b"5"))
+
+    assert isinstance(call.exception(0), DeadlineExceeded)
+    assert bank.channel.late_replies == 1
+
+
+def test_a_reply_after_cancelling_is_counted_and_dropped(bank):
+    call = bank.client.pay.future(5)
+    call.cancel()
+    bank.arrive(bank.wire.sent[0].reply(b"5"))
+
+    assert isinstance(call.exception(0), Cancelled)
+    assert bank.channel.late_replies == 1
+
+
+def changed(message: Message, **headers: bytes | None) -> Message:
+    """Return `message` with other headers; None takes one away."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    kept = tuple(pair for pair in message.headers if pair[0] not in named)
+    return message._replace(
+        headers=kept + tuple((name, value) for name, value in named.items() if value is not None)
+    )
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"rpc_client": b"another instance"},
+        {"rpc_client": b""},
+        {"rpc_method": b"Ledger.read"},
+        {"rpc_method": b""},
+        {"rpc_kind": b"request"},
+        {"rpc_kind": b"cancel"},
+    ],
+)
+def test_a_reply_for_somebody_else_is_foreign_and_the_call_goes_on(bank, headers):
+    call = bank.client.pay.future(5)
+    bank.arrive(changed(bank.wire.last.reply(b"5"), **headers))
+    waiting = not call.done()
+    bank.arrive(bank.wire.last.reply(b"6"))
+
+    assert waiting
+    assert bank.channel.foreign_replies == 1
+    assert call.result(0) == 6
+
+
+def test_garbage_in_the_inbox_is_foreign(bank):
+    call = bank.client.pay.future(5)
+    bank.arrive(Message(b"\xff\xfe"), Message(b"", (("kafka_correlationId", b"x" * 99),)))
+    bank.arrive(bank.wire.last.reply(b"5"))
+
+    assert bank.channel.foreign_replies == 2
+    assert call.result(0) == 5
+
+
+def test_a_reply_of_springs_listener_is_taken_by_its_call_id_alone(bank):
+    call = bank.client.pay.future(5)
+    bank.arrive(
+        Message(b"5", (("kafka_correlationId", call.call_id), ("__TypeId__", b"java.lang.Long")))
+    )
+
+    assert call.result(0) == 5
+
+
+def test_a_reply_with_an_unknown_id_is_late(bank):
+    bank.client.pay.future(5)
+    bank.arrive(Message(b"5", (("kafka_correlationId", b"nobody's"),)))
+
+    assert bank.channel.late_replies == 1
+    assert bank.channel.pending == 1
+
+
+# -- cancelling ------------------------------------------------------------------------------------
+
+
+def test_cancelling_an_acknowledged_call_sends_the_cancel_record_to_its_partition(bank):
+    call = bank.client.close.future("42")
+    bank.wire.last.acknowledge(partition=3)
+
+    assert call.cancel() is True
+    assert len(bank.wire.sent) == 2
+    assert bank.wire.last.address == Address("Ledger.requests", 3)
+    assert bank.wire.last.message.key == b"42"
+    assert decode_request(bank.wire.last.message) == Cancel(call.call_id, bank.channel.instance)
+
+
+def test_cancelling_before_the_acknowledgement_sends_the_record_once_it_comes(bank):
+    call = bank.client.pay.future(5)
+    call.cancel()
+    before = len(bank.wire.sent)
+    bank.wire.sent[0].acknowledge(partition=4)
+
+    assert before == 1
+    assert bank.wire.last.address == Address("Ledger.requests", 4)
+    assert isinstance(decode_request(bank.wire.last.message), Cancel)
+
+
+def test_cancelling_a_call_whose_send_fails_sends_no_record(bank):
+    call = bank.client.pay.future(5)
+    call.cancel()
+    bank.wire.last.fail(UNREACHABLE)
+
+    assert len(bank.wire.sent) == 1
+    assert isinstance(call.exception(0), Cancelled)
+
+
+def test_a_call_that_has_ended_cannot_be_cancelled(bank):
+    call = bank.client.pay.future(5)
+    bank.wire.last.acknowledge()
+    bank.arrive(bank.wire.last.reply(b"5"))
+
+    assert call.cancel() is False
+    assert call.result(0) == 5
+    assert len(bank.wire.sent) == 1
