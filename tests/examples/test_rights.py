@@ -10,8 +10,17 @@ import pytest
 
 from examples.quickstart.contract import User, UserService
 from examples.quickstart.server import Users
-from rpc import Channel, DeadlineExceeded, PermissionDenied, RpcError, Server, Stub
-from transports.errors import NotAuthorized, TransportError
+from rpc import (
+    Certainty,
+    Channel,
+    DeadlineExceeded,
+    PermissionDenied,
+    RpcError,
+    Server,
+    Stub,
+    Unauthenticated,
+)
+from transports.errors import NotAuthenticated, NotAuthorized, TransportError
 from transports.kafka.broker import Broker
 from transports.kafka.broker.ports import free_ports
 from transports.kafka.driver import KafkaAdminClient
@@ -62,11 +71,11 @@ class Secured:
         self.port = port
         self.admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
 
-    def url(self, user: str) -> str:
+    def url(self, user: str, password: str | None = None) -> str:
         return (
             f"kafka://127.0.0.1:{self.port}?client_id=web&security_protocol=SASL_PLAINTEXT"
             f"&sasl_mechanism=SCRAM-SHA-256&sasl_plain_username={user}"
-            f"&sasl_plain_password={user}-secret"
+            f"&sasl_plain_password={password or user + '-secret'}"
         )
 
     def call(self) -> User:
@@ -110,3 +119,14 @@ def test_the_rights_of_the_page_are_enough_and_each_is_needed(secured: Secured) 
 
         assert isinstance(caught.value, NotAuthorized | PermissionDenied | DeadlineExceeded)
     assert secured.call() == User(42, "Douglas")
+
+
+def test_a_wrong_password_is_told_to_clients_and_servers(secured: Secured) -> None:
+    wrong = secured.url("client", "guessed")
+    with Channel(wrong) as channel, pytest.raises(Unauthenticated) as called:
+        Stub(UserService, channel=channel).get(42)
+    with pytest.raises(NotAuthenticated, match="sasl_plain_password") as served:
+        Server(Users(), transport=wrong).start()
+
+    assert called.value.certainty is Certainty.NOT_EXECUTED
+    assert "guessed" not in f"{called.value} {served.value}"
