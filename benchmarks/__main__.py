@@ -159,7 +159,7 @@ def main(rounds, seconds, payload, bootstrap, out):
     with ExitStack() as stack:
         if bootstrap is None:
             console.print("starting Apache Kafka ...")
-            bootstrap = stack.enter_context(Broker()).bootstrap
+            bootstrap = stack.enter_context(Broker(fast_start=False, heap="1g")).bootstrap
         roles = stack.enter_context(children(bootstrap))
         rows = medians(measure(roles, rounds, seconds, payload, console), payload)
     Console(width=110).print(table(rows), conditions(rounds, seconds, payload))
