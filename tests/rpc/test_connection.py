@@ -226,7 +226,7 @@ def test_calls_after_closing_fail_at_once(wire, channel):
 
 
 def test_closing_while_connecting_waits_no_longer_than_it_may(wire, gate, channel, patience):
-    opening = threading.Thread(target=lambda: suppressed(channel.open))
+    opening = threading.Thread(target=lambda: refused_as_closed(channel.open))
     opening.start()
     assert gate.reached.wait(patience)
     began = time.monotonic()
@@ -240,7 +240,7 @@ def test_closing_while_connecting_waits_no_longer_than_it_may(wire, gate, channe
     assert threads_named("rpc-reader", "rpc-timer") == []
 
 
-def suppressed(work):
+def refused_as_closed(work):
     with pytest.raises(Unavailable, match="closed"):
         work()
 

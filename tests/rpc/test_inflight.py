@@ -284,27 +284,20 @@ def test_a_call_that_ends_between_its_registration_and_its_send_is_not_called_no
     bank, end
 ):
     """The request leaves nevertheless: another thread is about to send it."""
-    calls = []
+    in_flight = bank.channel._in_flight
 
-    def end_it(*_):
-        bank.channel._in_flight.wake = bool
-        calls.extend(bank.channel._in_flight._pending._calls.values())
-        if end == "close":
-            bank.channel.close()
-        elif end == "cancel":
-            calls[0].cancel()
-        else:
-            bank.advance(2.0)
+    def end_it():
+        in_flight.wake = bool
+        (call,) = in_flight._pending._calls.values()
+        ends = {"close": bank.channel.close, "cancel": call.cancel}
+        ends.get(end, lambda: bank.advance(2.0))()
 
-    bank.client.pay.future(1)
-    bank.arrive(bank.wire.last.reply(b"1"))
-    bank.channel._in_flight.wake = end_it
-    bank.advance(0.0)
-    bank.channel._in_flight._next_tick = None
+    bank.channel.open()
+    in_flight.wake = end_it  # called once the call is registered, before it is sent
     call = bank.client.pay.future(5)
 
-    assert calls == [call]
-    assert len(bank.wire.sent) >= 2
+    assert call.done()
+    assert len(bank.wire.sent) == 1
     assert call.exception(0).certainty is UNKNOWN
 
 

@@ -12,7 +12,7 @@ from rpc.channel import Channel
 from rpc.server import Server
 from rpc.stub import Stub
 from transports.base import Address, Message, Receipt
-from transports.errors import AddressUnknown, NotAuthorized, Unreachable
+from transports.errors import AddressUnknown, NotAuthorized, TransportClosed, Unreachable
 from transports.memory import MemoryTransport
 
 
@@ -272,15 +272,15 @@ def test_calls_are_shared_by_servers_and_none_is_lost_when_one_leaves(memory_url
 def test_a_transport_of_the_callers_stays_open_and_one_of_its_own_is_closed(job, memory_url):
     outcomes = []
     with MemoryTransport("kept") as kept:
-        own = Server(job, transport=memory_url).start()._transport
         with Server(job, transport=kept):
             pass
-        kept.prepare(Address("topic"), 1.0)
-        kept.send(Address("topic"), Message(b""), outcomes.append)
+        with Server(job, transport=memory_url) as server:
+            own = server._transport
+        for transport in (kept, own):
+            transport.send(Address("Job.requests"), Message(b""), outcomes.append)
 
     assert isinstance(outcomes[0], Receipt)
-    assert own is not None
-    own.close(1.0)
+    assert isinstance(outcomes[1], TransportClosed)
 
 
 # -- failing ---------------------------------------------------------------------------------------
