@@ -8,6 +8,7 @@ import contextvars
 import os
 import random
 import secrets
+import weakref
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -31,7 +32,7 @@ from rpc.connection import Connection
 from rpc.context import inherited_timeout
 from rpc.deadline import DEFAULT_TIMEOUT, effective_timeout
 from rpc.envelope import request_headers
-from rpc.inflight import InFlight
+from rpc.inflight import InFlight, closed_error
 from rpc.interceptor import CallInfo, Chain, Interceptor, Outcome
 from rpc.options import CallOptions, check_timeout, metadata_headers
 from rpc.readiness import Readiness
@@ -89,6 +90,7 @@ class Channel:
         self.instance = secrets.token_hex(8)
         """This channel's id on the wire: replies that bear another are not for us."""
         self._in_flight = InFlight(self.instance, max_pending=max_pending, clock=clock, random=rng)
+        self._routes: weakref.WeakSet[Route] = weakref.WeakSet()
         self._connection = Connection(
             transport, reply_topic, self._in_flight, clock, threads=threads
         )
@@ -100,6 +102,7 @@ class Channel:
         timeout = self._timeout if spec.timeout is None else spec.timeout
         route = Route(spec, self._codec, timeout, self._retry)
         route.readiness = Readiness(lambda: self._make_ready(route), self._connection.run)
+        self._routes.add(route)
         return route
 
     async def ready(self, route: Route, seconds: float) -> RpcError | None:
@@ -179,6 +182,8 @@ class Channel:
 
         Within `timeout` seconds; a second call does nothing.
         """
+        for route in list(self._routes):
+            route.readiness.give_up(closed_error(route.full_name))
         self._connection.close(timeout)
 
     def __enter__(self) -> Self:

@@ -51,8 +51,19 @@ class Readiness:
             )
             error.__cause__ = fault
         with self._lock:
+            awaited = self._attempt is attempt
             if error is None:
                 self.ready = True
-            else:
+            elif awaited:
                 self._attempt = None
+        if awaited:
+            attempt.set(error)
+
+    def give_up(self, error: RpcError) -> None:
+        """Tell `error` to those who wait for the attempt under way, whatever becomes of it."""
+        with self._lock:
+            attempt = self._attempt
+            if attempt is None or self.ready:
+                return
+            self._attempt = None
         attempt.set(error)

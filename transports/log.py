@@ -44,29 +44,35 @@ class _Lazy:
         self._standard.addHandler(logging.NullHandler())
         self._wrapped: Logger | None = None
 
-    def debug(self, event: str, **fields: object) -> object:
-        log = self._log(logging.DEBUG)
-        return log and log.debug(event, **fields)
+    def debug(self, event: str, **fields: object) -> None:
+        self._write("debug", logging.DEBUG, event, fields)
 
-    def info(self, event: str, **fields: object) -> object:
-        log = self._log(logging.INFO)
-        return log and log.info(event, **fields)
+    def info(self, event: str, **fields: object) -> None:
+        self._write("info", logging.INFO, event, fields)
 
-    def warning(self, event: str, **fields: object) -> object:
-        log = self._log(logging.WARNING)
-        return log and log.warning(event, **fields)
+    def warning(self, event: str, **fields: object) -> None:
+        self._write("warning", logging.WARNING, event, fields)
 
-    def error(self, event: str, **fields: object) -> object:
-        log = self._log(logging.ERROR)
-        return log and log.error(event, **fields)
+    def error(self, event: str, **fields: object) -> None:
+        self._write("error", logging.ERROR, event, fields)
 
-    def exception(self, event: str, **fields: object) -> object:
-        log = self._log(logging.ERROR)
-        return log and log.exception(event, **fields)  # noqa: LOG004 - the caller is in one
+    def exception(self, event: str, **fields: object) -> None:
+        self._write("exception", logging.ERROR, event, fields)
+
+    def _write(self, method: str, level: int, event: str, fields: dict[str, object]) -> None:
+        try:
+            log = self._log(level)
+            if log is not None:
+                getattr(log, method)(event, **fields)
+        except Exception:
+            # A processor of the application's: it may not end the thread that has something to say.
+            self._standard.exception("event %s could not be logged", event)
 
     def _log(self, level: int) -> "Logger | None":
         structlog = sys.modules.get("structlog")
-        if structlog is not None and structlog.is_configured():
+        # Another thread may be in the middle of importing it: then it is not configured yet.
+        is_configured = getattr(structlog, "is_configured", bool)
+        if structlog is not None and is_configured():
             chosen: Logger = structlog.get_logger(self._name)
             return chosen
         if not self._standard.isEnabledFor(level):

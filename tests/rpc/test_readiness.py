@@ -78,3 +78,30 @@ def test_what_a_transport_should_not_raise_is_told_as_well_and_not_waited_for(fa
     assert type(fault).__name__ in told.get().message
     assert told.get().__cause__ is fault
     assert readiness.begin().get() is None
+
+
+def test_giving_up_ends_the_wait_and_what_comes_of_the_work_is_told_to_nobody(patience):
+    go, done = threading.Event(), threading.Event()
+
+    def work():
+        assert go.wait(patience)
+        done.set()
+
+    readiness = Readiness(work, lambda work: threading.Thread(target=work).start())
+    attempt = readiness.begin()
+    readiness.give_up(Unavailable(message="closed"))
+
+    assert str(attempt.get()) == str(Unavailable(message="closed"))
+    go.set()
+    assert done.wait(patience)
+    assert str(attempt.get()) == str(Unavailable(message="closed"))
+
+
+def test_giving_up_what_is_ready_or_was_never_begun_changes_nothing():
+    readiness = Readiness(lambda: None, here)
+    readiness.give_up(Unavailable(message="closed"))
+    attempt = readiness.begin()
+    readiness.give_up(Unavailable(message="closed"))
+
+    assert attempt.get() is None
+    assert readiness.ready
