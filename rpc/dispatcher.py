@@ -120,6 +120,8 @@ class Dispatcher:
             error = handler_error(job, error)
         elif not isinstance(error, RpcError):
             error = server_fault(job, "an interceptor failed", error)
+        if not job.started:  # whoever ended the call, the handler did not run
+            error.certainty = Certainty.NOT_EXECUTED
         job.invites_retry = error.code is Code.UNAVAILABLE
         return error_reply(job.request, job.codec, error)
 

@@ -308,6 +308,16 @@ def test_an_interceptor_answers_instead_of_the_handler(lab, name):
     assert ran == []
 
 
+def _forbids(call):
+    raise rpc.PermissionDenied(message="not you")
+    yield call
+
+
+def _answers_wrongly(call):
+    return object()
+    yield call
+
+
 def _raises_before(call):
     raise SystemExit(SECRET)
     yield call
@@ -336,6 +346,24 @@ def test_an_interceptor_that_misbehaves_is_answered_for(lab, name, interceptor):
 
     assert error_of(reply).code == "INTERNAL"
     assert SECRET.encode() not in reply.body
+
+
+@COLOURS
+@pytest.mark.parametrize(
+    ("interceptor", "code"),
+    [
+        (_forbids, "PERMISSION_DENIED"),
+        (_raises_before, "INTERNAL"),
+        (_yields_nothing_of_use, "INTERNAL"),
+        (_answers_wrongly, "INTERNAL"),
+    ],
+)
+def test_a_call_that_an_interceptor_ends_was_not_executed(lab, name, interceptor, code):
+    ran = []
+    error = error_of(lab(lambda: ran.append(1), name, interceptors=[interceptor]))
+
+    assert (error.code, error.certainty) == (code, "NOT_EXECUTED")
+    assert ran == []
 
 
 def test_an_interceptor_sees_the_failure_of_the_handler_and_may_translate_it(lab):
