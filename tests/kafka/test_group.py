@@ -281,6 +281,16 @@ def test_a_receiver_that_nobody_asks_takes_no_more_than_its_bound(kit, eventuall
     assert len(receiver._queue) == waiting
 
 
+def test_a_first_member_joins_once(kit, caplog):
+    caplog.set_level("INFO", "transports.kafka")
+    topic, transport = kit.topic(2), kit.transport(**QUICK)
+    receiver = transport.receiver(Address(topic), shared=True)
+    receive_for(receiver, 1.5)
+    joined = [r.getMessage() for r in caplog.records if "kafka.assigned" in r.getMessage()]
+
+    assert len(joined) == 1, joined
+
+
 def test_receive_returns_as_soon_as_something_comes(kit, taken):
     topic, transport = kit.topic(12), kit.transport()
     receiver = transport.receiver(Address(topic), shared=True)

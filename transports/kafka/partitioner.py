@@ -1,6 +1,8 @@
 """Which partition a message goes to. Pure; the caller brings the time and guards the state."""
 
 from collections.abc import Sequence
+from functools import lru_cache
+from math import gcd
 
 __all__ = ["StickySpread", "murmur2", "partition_for_key"]
 
@@ -29,12 +31,22 @@ def partition_for_key(key: bytes, partitions: int) -> int:
     return (murmur2(key) & 0x7FFFFFFF) % partitions
 
 
+@lru_cache
+def _stride(partitions: int) -> int:
+    """Return a step near the golden section that comes by every partition before it repeats."""
+    step = max(1, round(partitions * 0.618))
+    while gcd(step, partitions) != 1:
+        step += 1
+    return step
+
+
 class StickySpread:
     """Spreads messages without a key: in turn over the partitions, a few at a time.
 
     A partition keeps the turn for `run` messages or `span` seconds. A record batch costs about
     twenty times as much as a record in it, so neighbours in time go together; yet no run is so
-    long that one server gets all of a burst.
+    long that one server gets all of a burst. The turn passes to a distant partition: range
+    assignment gives neighbours to one server, and what is sent again shall reach another.
     """
 
     __slots__ = ("_left", "_run", "_span", "_turn", "_until")
@@ -49,7 +61,7 @@ class StickySpread:
     def choose(self, partitions: Sequence[int], now: float) -> int:
         """Return the partition whose turn it is. `partitions` must not be empty."""
         if self._left <= 0 or now >= self._until:
-            self._turn += 1
+            self._turn += _stride(len(partitions))
             self._left = self._run
             self._until = now + self._span
         self._left -= 1

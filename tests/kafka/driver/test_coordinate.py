@@ -75,6 +75,7 @@ def member(bootstrap):
             consumer.find_topic(5)
         consumer.watch = Watch()
         consumer.subscribe([topic], listener=consumer.watch)
+        consumer._coordinator._handle_metadata_update(consumer._cluster)
         opened.append(consumer)
         return consumer
 
@@ -94,11 +95,11 @@ def assigned(consumer):
     return {tp.partition for tp in consumer.assignment()}
 
 
-def poll_in_haste(consumer, until, seconds, work=0.02):
-    """Poll for a millisecond at a time, with some work between, as an owner of many things does."""
+def poll_in_haste(consumer, until, seconds, work=0.05):
+    """Look in without waiting, with some work between, as an owner of many things does."""
     deadline = time.monotonic() + seconds
     while not until() and time.monotonic() < deadline:
-        consumer.poll(1)
+        consumer.poll(0)
         IDLE.wait(work)
     return until()
 
@@ -166,12 +167,13 @@ def miss_a_generation(kit, member, coordinator):
     # The range assignor gives the only partition to the first member by name.
     sleeper = member(topic, group, coordinator, client_id="z")
     assert read_on(sleeper, 5, topic) == [0, 1, 2, 3, 4]
+    sleeper.watch.revoked.clear()
     other = member(topic, group, SteadyCoordinator, client_id="a")
     others = []
     reading = threading.Thread(target=lambda: others.extend(read_on(other, 5, topic)))
     reading.start()
-    while not sleeper.watch.revoked.is_set():
-        sleeper.poll(100)
+    # Asleep as soon as its join is sent, so that nobody looks at the outcome.
+    poll_in_haste(sleeper, sleeper.watch.revoked.is_set, 20)
     for _ in range(5):
         send(Address(topic, 0), Message(b"meanwhile"), lambda _: None)
     reading.join(30)

@@ -6,8 +6,10 @@
 Owner: the thread that `open_client` was called from, until it hands the client on.
 """
 
+import contextlib
 import functools
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,7 +26,7 @@ from kafka.net.compat import KafkaNetClient
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
 
-from transports.kafka.driver.sockets import open_transport
+from transports.kafka.driver.sockets import close_socket, open_transport
 
 __all__ = ["Client", "open_client"]
 
@@ -72,6 +74,7 @@ class Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python is 
         self.trouble: BaseException | None = None
         """Why the last connection could not be made; None since one was."""
         self.refused: dict[object, BaseException] = {}
+        self.transports: weakref.WeakSet[Any] = weakref.WeakSet()
         self.on_refused: Callable[[], None] = lambda: None
 
     def get_connection(self, node_id: object, *args: object, **options: object) -> Any:
@@ -83,7 +86,9 @@ class Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python is 
         return connection
 
     async def _build_transport(self, node: Any, timeout_at: float | None = None) -> Any:
-        return await open_transport(self._net, node, self.config, timeout_at)
+        transport = await open_transport(self._net, node, self.config, timeout_at)
+        self.transports.add(transport)
+        return transport
 
     def _made(self, _: object) -> None:
         self.trouble = None
@@ -150,11 +155,14 @@ class Client(KafkaNetClient):  # type: ignore[misc]  # kafka-python is untyped
             raise next(iter(manager.refused.values()), None) or manager.trouble or found.exception
 
     def shut(self) -> None:
-        """Close connections, the loop and its thread. Never raises."""
-        try:
+        """Close connections, the loop and its thread. Never raises.
+
+        Stock leaves a socket open that still had something to send when the loop ended.
+        """
+        with contextlib.suppress(KafkaError, RuntimeError, OSError):
             self.close()
-        except (KafkaError, RuntimeError, OSError):
-            return
+        for transport in list(self._manager.transports):
+            close_socket(transport)
 
 
 def open_client(

@@ -183,9 +183,14 @@ class Member(Consumer):
         self._revoke_timeout = revoke_timeout
 
     def join(self, timeout: float) -> None:
-        """Subscribe; the polls that follow join the group. Raises as `find_topic`."""
+        """Subscribe; the polls that follow join the group. Raises as `find_topic`.
+
+        What is known of the topic is shown to the coordinator, which stock overlooks: it would join
+        a second time when it hears the same again.
+        """
         self.find_topic(timeout)
         self.subscribe([self.topic], listener=_Listener(self))
+        self._coordinator._handle_metadata_update(self._cluster)
 
     def settled(self) -> None:
         """Look again whether what is in flight is done. Any thread; when closed, nothing."""

@@ -280,6 +280,8 @@ class Producer:
                 self._sender.join(1.0)
         if self._sender.is_alive():
             _log.warning("kafka.sender_left_running", thread=self._sender.name)
+        else:
+            self._client.shut()
         self._accumulator.abort_incomplete_batches()
 
 

@@ -13,7 +13,7 @@ from kafka.errors import KafkaConnectionError, KafkaError
 from kafka.net.inet import KafkaNetSocket
 from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
 
-__all__ = ["open_transport"]
+__all__ = ["close_socket", "open_transport"]
 
 
 class WholeReads:
@@ -58,6 +58,13 @@ async def open_transport(
         transport._close()
         raise
     return transport
+
+
+def close_socket(transport: Any) -> None:
+    """Close the socket of a transport whose loop has ended; again: nothing."""
+    sock, transport._sock = transport._sock, None
+    if sock is not None:
+        sock.close()
 
 
 async def _open_socket(
