@@ -100,9 +100,10 @@ class Inbox:
             return []
         except kafka_errors.AuthorizationError as error:
             raise topic_failure(error, self._address.topic, "reading", "Read") from error
-        except (kafka_errors.KafkaError, RuntimeError, OSError) as error:
+        except Exception as error:
+            # A close from another thread pulls all kinds of things away from under a poll.
             if not self._closed.wait(_PAUSE):
-                _log.warning("kafka.read_failed", topic=self._address.topic, why=str(error))
+                _log.warning("kafka.read_failed", topic=self._address.topic, why=repr(error))
             return []
         if not polled:
             self._check_topic()

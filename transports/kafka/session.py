@@ -140,9 +140,10 @@ class Session:
             self._tell(group_failure(error, self._topic, self._group))
         except AddressUnknown as error:
             self._tell(error)
-        except (kafka_errors.KafkaError, RuntimeError, OSError) as error:
+        except Exception as error:
+            # A close from another thread pulls all kinds of things away from under a poll.
             if not self._stopped.is_set():
-                _log.warning("kafka.poll_failed", topic=self._topic, why=str(error))
+                _log.warning("kafka.poll_failed", topic=self._topic, why=repr(error))
             self._stopped.wait(_PAUSE)
 
     def _tell(self, error: TransportError) -> None:
