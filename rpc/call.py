@@ -77,7 +77,7 @@ class Call(Generic[R]):
         self.attempt = 0
         """How often it was sent."""
         self.unresolved = 0
-        """How many of its attempts may have run: sent, and not proven not executed."""
+        """A bit for each attempt that may have run: sent, and not proven not executed."""
         self.state = CallState.PENDING
         self.receipt: Receipt | None = None
         """Where the request stands, once the broker acknowledged it."""
@@ -175,6 +175,15 @@ class Call(Generic[R]):
             if known is not None and not sent.done():
                 sent.set(known)
 
+    def count_attempt(self) -> None:
+        """Note that one more attempt is about to be sent."""
+        self.attempt += 1
+        self.unresolved |= 1 << self.attempt
+
+    def not_executed(self, attempt: int) -> None:
+        """Note that this attempt has certainly not run, and will not."""
+        self.unresolved &= ~(1 << attempt)
+
     @property
     def certainty(self) -> Certainty:
         """What is known of the execution while there is no reply."""
@@ -228,7 +237,7 @@ class Call(Generic[R]):
         if (
             isinstance(error, RpcError)
             and error.certainty is Certainty.NOT_EXECUTED
-            and self.unresolved > 1
+            and self.unresolved & ~(1 << end.attempt)
         ):
             error.certainty = Certainty.UNKNOWN  # true of one attempt, unproven for another
         return outcome

@@ -11,7 +11,7 @@ import secrets
 import weakref
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 import msgspec
 
@@ -42,9 +42,22 @@ from rpc.transport_errors import to_rpc_error
 from transports.base import Transport
 from transports.errors import TransportError
 
-__all__ = ["Channel"]
+__all__ = ["Channel", "ChannelOptions"]
 
 _PREPARE_TIMEOUT = 10.0  # seconds for one attempt; callers wait at most until their deadline
+
+
+class ChannelOptions(TypedDict, total=False):
+    """The options of `Channel`, for functions that pass them on; it explains them."""
+
+    codec: str | Codec
+    timeout: float
+    retry: RetryPolicy | None
+    interceptors: Sequence[Interceptor]
+    max_pending: int
+    reply_topic: str | None
+    clock: Clock
+    rng: Callable[[], float]
 
 
 class Channel:

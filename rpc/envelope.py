@@ -99,6 +99,8 @@ class Reply(NamedTuple):
     """None for success."""
     content_type: bytes | None
     body: bytes
+    attempt: int = 1
+    """Which attempt it answers."""
 
 
 def is_control(name: str) -> bool:
@@ -166,6 +168,8 @@ def reply_message(request: Request, code: Code | None, content_type: str, body: 
     client = request.headers.get(H_CLIENT)
     if client is not None:
         headers += ((H_CLIENT, client),)
+    if request.attempt > 1:
+        headers += ((H_ATTEMPT, b"%d" % request.attempt),)
     return Message(body, headers, request.key)
 
 
@@ -223,6 +227,7 @@ def decode_reply(message: Message) -> Reply:
         code=_code(headers.get(H_STATUS, STATUS_OK)),
         content_type=headers.get(H_CONTENT_TYPE),
         body=message.body,
+        attempt=_attempt(headers.get(H_ATTEMPT)),
     )
 
 

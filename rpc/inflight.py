@@ -18,7 +18,7 @@ from rpc.envelope import EnvelopeError, Reply, cancel_message, decode_reply, req
 from rpc.retry import RetryBudget
 from rpc.transport_errors import to_rpc_error
 from transports.base import Address, Delivery, Message, OnSent, Receipt
-from transports.errors import TransportError
+from transports.errors import SendUncertain, TransportError, Unreachable
 from transports.log import get_logger
 
 __all__ = ["InFlight", "closed_error"]
@@ -83,7 +83,8 @@ class InFlight:
                 self._budget.deposit()
                 self._pending.register(call.call_id, call, call.deadline)
                 due = self._resend_at(call)
-                _count_attempt(call)
+                # Under the lock: whoever ends the call now must know what is about to be sent.
+                call.count_attempt()
         except RpcError as error:
             call.finish(CallState.FAILED, error)
             return
@@ -103,20 +104,22 @@ class InFlight:
     def _attempt(self, call: Call[Any]) -> None:
         assert self._send is not None  # noqa: S101 - a route is ready only once the channel is open
         assert call.route.constant is not None  # noqa: S101 - likewise
+        attempt = call.attempt
         message = request_message(
             call.route.constant,
             call.call_id,
             max(0.0, call.deadline - self._clock()),
             call.body,
             key=call.key,
-            attempt=call.attempt,
+            attempt=attempt,
             metadata=call.metadata,
         )
 
         def on_sent(sent: Receipt | TransportError) -> None:
             if isinstance(sent, TransportError):
                 error = to_rpc_error(sent, call.route.full_name)
-                if not self._attempt_failed(call, error, CallState.FAILED):
+                lasting = not isinstance(sent, Unreachable | SendUncertain)
+                if not self._attempt_failed(call, attempt, error, lasting=lasting):
                     call.unsent(error)
             else:
                 call.sent_to(sent)
@@ -125,29 +128,33 @@ class InFlight:
 
         self._send(call.route.address, message, on_sent)
 
-    def _attempt_failed(self, call: Call[Any], error: RpcError, state: CallState) -> bool:
-        """Try again where policy, deadline and budget allow it, else end the call.
+    def _attempt_failed(
+        self, call: Call[Any], attempt: int, error: RpcError, *, lasting: bool = False
+    ) -> bool:
+        """Try `call` again where policy, deadline and budget allow it, else end it.
 
-        Return False where it has ended: by its deadline, or by a reply.
+        A call of which another attempt may still be answered goes on waiting, if this one was
+        certainly not executed. `lasting`: no attempt would fare better. Return False where the
+        call has ended: by its deadline, or by a reply.
         """
         with self._lock:
             if error.certainty is Certainty.NOT_EXECUTED:
-                call.unresolved -= 1
+                call.not_executed(attempt)
             if self._pending.get(call.call_id) is not call:
                 return False
-            due = self._retry_at(call, error)
-            if due is None:
-                self._pending.take(call.call_id)
-                self._again.remove(call.call_id)
-            else:
+            due = None if lasting else self._retry_at(call, error)
+            if due is not None:
                 call.last_error = error
                 self._again.add(call.call_id, due)
-        if due is not None:
+            elif error.certainty is Certainty.NOT_EXECUTED and call.unresolved:
+                return True
+            else:
+                self._pending.take(call.call_id)
+                self._again.remove(call.call_id)
+        if due is None:
+            call.finish(CallState.FAILED, error)
+        else:
             self._watch(due)
-            return True
-        if call.unresolved and error.certainty is Certainty.NOT_EXECUTED:
-            error.certainty = Certainty.UNKNOWN  # true of this attempt, unproven for another
-        call.finish(state, error)
         return True
 
     def _retry_at(self, call: Call[Any], error: RpcError) -> float | None:
@@ -208,7 +215,7 @@ class InFlight:
         """Treat a reply whose code is worth a retry as a failed attempt."""
         error = call.route.read(reply).error
         if isinstance(error, RpcError):
-            self._attempt_failed(call, error, CallState.COMPLETED)
+            self._attempt_failed(call, reply.attempt, error)
         return None
 
     def _count_foreign(self) -> None:
@@ -260,7 +267,7 @@ class InFlight:
             return False  # the patience of an idempotent call ran out, and so did the budget
         call.last_error = None
         self._resend_at(call)
-        _count_attempt(call)
+        call.count_attempt()
         return True
 
     def inbox_failed(self, error: TransportError | None) -> None:
@@ -285,12 +292,6 @@ class InFlight:
         # A stale `_next_tick` only wakes the timer once too often, or was set after our register.
         if self._next_tick is None or due < self._next_tick:
             self.wake()
-
-
-def _count_attempt(call: Call[Any]) -> None:
-    """Count under the lock what is about to be sent: whoever ends the call now must know of it."""
-    call.attempt += 1
-    call.unresolved += 1
 
 
 def _fields(call: Call[Any]) -> dict[str, object]:

@@ -25,6 +25,7 @@ from rpc.context import CallContext
 from rpc.deadline import DEFAULT_TIMEOUT, remaining
 from rpc.envelope import Cancel, EnvelopeError, Request, decode_request
 from rpc.job import Job
+from rpc.lanes import Lanes
 from transports.base import Address, Delivery, Message, OnSent, Receipt
 from transports.errors import MessageTooLarge, TransportError
 from transports.log import get_logger
@@ -67,6 +68,7 @@ class Intake:
         self._clock = clock
         self._lock = threading.Lock()
         self._settled = threading.Condition(self._lock)
+        self._lanes: Lanes[Job] = Lanes()
         self._open = 0
         self.rejected = 0
         """Messages that could be neither run nor answered."""
@@ -102,11 +104,13 @@ class Intake:
             return
         with self._lock:
             admitted = self._admission.admit(job.key, job, job.context.remaining)
-            if admitted.verdict is Verdict.RUN:
+            runs = admitted.verdict is Verdict.RUN
+            if runs:
                 self._open += 1
+                runs = job.lane is None or self._lanes.enter(job.lane, job)
             elif admitted.running is not None:
                 admitted.running.deliveries.append(delivery)
-        if admitted.verdict is Verdict.RUN:
+        if runs:
             self._start(job)
         elif admitted.reply is not None:
             self._answer(request.reply_to, admitted.reply, delivery.ack)
@@ -148,7 +152,10 @@ class Intake:
         """Send the reply to `job` and settle it once the broker has it."""
         with self._lock:
             self._admission.finish(job.key, reply, remember=not job.invites_retry)
+            following = None if job.lane is None else self._lanes.leave(job.lane)
         self._send(job.request.reply_to, reply, lambda sent: self._replied(job, sent))
+        if following is not None:
+            self._start(following)
 
     def _replied(self, job: Job, sent: Receipt | TransportError) -> None:
         if isinstance(sent, MessageTooLarge) and not job.too_large:

@@ -25,6 +25,7 @@ class Job:
         "handler",
         "invites_retry",
         "key",
+        "lane",
         "request",
         "started",
         "task",
@@ -48,6 +49,8 @@ class Job:
         self.decode = decode
         self.context = context
         self.key: CallKey = (request.client, request.call_id)
+        self.lane = None if request.key is None else (handler.spec.service, request.key)
+        """Jobs of one lane run one at a time, in the order in which they came."""
         self.deliveries = [delivery]
         """Acknowledged together once the reply is out: the request, and duplicates that joined."""
         self.started = False

@@ -27,8 +27,10 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds that no delay exceeds, before jitter."""
     jitter: float = 0.2
     """Each delay is multiplied by a number from `1 - jitter` to `1 + jitter`."""
-    codes: frozenset[Code] = frozenset({Code.UNAVAILABLE})
-    """Codes worth another attempt. RESOURCE_EXHAUSTED is not: the answer to overload is less."""
+    codes: frozenset[Code] = frozenset({Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED})
+    """Codes worth another attempt. RESOURCE_EXHAUSTED is what a server says whose queue is full:
+    another server, or the same one a moment later, may have room; the budget keeps retries a small
+    share of the load."""
     attempt_timeout: float | None = None
     """Seconds after which an idempotent call without a reply is sent once more, to another
     partition where it has no key; the first reply wins. None: wait for the deadline."""

@@ -8,7 +8,7 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, TypedDict
 
 from contracts import JSON, MSGPACK, Codec, Handler, ServiceSpec, check_implementation
 from rpc.admission import Admission
@@ -25,12 +25,24 @@ from transports.errors import TransportError
 from transports.log import get_logger
 from transports.registry import open_transport
 
-__all__ = ["Server"]
+__all__ = ["Server", "ServerOptions"]
 
 _log = get_logger("rpc.server")
 _RECEIVE_WAIT = 0.2  # seconds; how long a drain waits at most for the receiving threads
 _REMEMBERED = 10_000  # replies kept for requests that come twice
 _REMEMBERED_BYTES = 16 << 20
+
+
+class ServerOptions(TypedDict, total=False):
+    """The options of `Server`, for functions that pass them on; it explains them."""
+
+    workers: int
+    max_in_flight: int
+    interceptors: Sequence[Interceptor]
+    codecs: Sequence[Codec]
+    reply_topics: Sequence[str]
+    drain_timeout: float
+    clock: Clock
 
 
 class Server:

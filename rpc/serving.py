@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Unpack
 
-from rpc.server import Server
+from rpc.server import Server, ServerOptions
 from transports.base import Transport
 from transports.log import get_logger
 
@@ -21,7 +21,7 @@ def serve(
     *implementations: object,
     transport: Transport | str | None = None,
     on_ready: Callable[[Server], object] | None = None,
-    **options: Any,
+    **options: Unpack[ServerOptions],
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain: finish, reply, commit, leave, return.
 

@@ -5,11 +5,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar, Unpack
 
 from contracts import BINDER, BoundMethod, Method, MethodSpec, ServiceSpec, describe
 from rpc.call import Call
-from rpc.channel import Channel
+from rpc.channel import Channel, ChannelOptions
 from rpc.context import inherited_timeout
 from rpc.deadline import effective_timeout
 from rpc.options import CallOptions, check_timeout, key_bytes, metadata_headers
@@ -69,7 +69,7 @@ def Stub(contract: Callable[..., T], /, *, channel: Channel | None = None) -> T:
 
 @contextmanager
 def connect(
-    contract: Callable[..., T], /, transport: str | None = None, **options: Any
+    contract: Callable[..., T], /, transport: str | None = None, **options: Unpack[ChannelOptions]
 ) -> Iterator[T]:
     """Open a channel of its own for one client, and close it at the end of the `with` block.
 

@@ -1,14 +1,18 @@
 """Services under test without a broker: in memory with threads, or step by step without any."""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypedDict, TypeVar, Unpack
 
+from contracts import Codec
 from rpc.channel import Channel
 from rpc.clock import ManualClock
-from rpc.server import Server
+from rpc.interceptor import Interceptor
+from rpc.retry import RetryPolicy
+from rpc.server import Server, ServerOptions
 from rpc.stub import Stub
+from transports.memory import MemoryTransport
 
 __all__ = ["ManualClock", "Stepper", "in_memory"]
 
@@ -16,7 +20,9 @@ T = TypeVar("T")
 
 
 @contextmanager
-def in_memory(contract: Callable[..., T], *implementations: object, **options: Any) -> Iterator[T]:
+def in_memory(
+    contract: Callable[..., T], *implementations: object, **options: Unpack[ServerOptions]
+) -> Iterator[T]:
     """Serve `implementations` in this process and yield a client of `contract`.
 
     The whole path of a call but the broker: encoding, threads, deadlines. `options` are those of
@@ -25,6 +31,17 @@ def in_memory(contract: Callable[..., T], *implementations: object, **options: A
     url = f"memory://{secrets.token_hex(8)}"
     with Server(*implementations, transport=url, **options), Channel(url) as channel:
         yield Stub(contract, channel=channel)
+
+
+class StepOptions(TypedDict, total=False):
+    """The options of a `Stepper`'s channel: those of `Channel` that are not the clock."""
+
+    codec: str | Codec
+    timeout: float
+    retry: RetryPolicy | None
+    interceptors: Sequence[Interceptor]
+    max_pending: int
+    rng: Callable[[], float]
 
 
 class Stepper(Generic[T]):
@@ -37,13 +54,15 @@ class Stepper(Generic[T]):
     """
 
     def __init__(
-        self, contract: Callable[..., T], *implementations: object, **options: Any
+        self, contract: Callable[..., T], *implementations: object, **options: Unpack[StepOptions]
     ) -> None:
         """Open both ends over a memory transport of their own; `options` are those of `Channel`."""
-        url = f"memory://{secrets.token_hex(8)}"
+        name = secrets.token_hex(8)
         self.clock = ManualClock()
-        self.channel = Channel(url, clock=self.clock, threads=False, **options)
-        self.server = Server(*implementations, transport=url, clock=self.clock, threads=False)
+        self._transports = [MemoryTransport(name, clock=self.clock) for _ in range(2)]
+        ours, theirs = self._transports
+        self.channel = Channel(ours, clock=self.clock, threads=False, **options)
+        self.server = Server(*implementations, transport=theirs, clock=self.clock, threads=False)
         self.server.start()
         self.client: T = Stub(contract, channel=self.channel)
 
@@ -60,3 +79,5 @@ class Stepper(Generic[T]):
         """Close both ends."""
         self.channel.close()
         self.server.stop(0)
+        for transport in self._transports:
+            transport.close(0)

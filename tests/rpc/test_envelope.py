@@ -200,12 +200,15 @@ def test_a_request_is_read_as_it_was_written(written, call_id, method, milliseco
     assert read.headers == dict(message.headers)
 
 
+@pytest.mark.parametrize("attempt", [1, 3])
 @pytest.mark.parametrize("code", [None, *Code])
-def test_a_reply_is_read_as_it_was_written(code):
-    reply = decode_reply(reply_message(request(), code, "application/msgpack", b"\xc0"))
+def test_a_reply_is_read_as_it_was_written(code, attempt):
+    asked = request()._replace(attempt=attempt)
+    reply = decode_reply(reply_message(asked, code, "application/msgpack", b"\xc0"))
 
     assert reply == (
         CALL_ID, b"c0ffee00c0ffee00", b"UserService.get", code, b"application/msgpack", b"\xc0",
+        attempt,
     )  # fmt: skip
 
 
@@ -281,7 +284,7 @@ def test_a_reply_to_spring_has_the_call_id_and_claims_no_client():
 )
 def test_the_reply_of_springs_listener_is_a_success(headers):
     assert decode_reply(Message(b'{"id":42}', headers)) == (
-        CALL_ID, None, None, None, None, b'{"id":42}',
+        CALL_ID, None, None, None, None, b'{"id":42}', 1,
     )  # fmt: skip
 
 

@@ -234,30 +234,45 @@ def test_sending_once_more_costs_the_budget_too(impatient):
 # -- certainty -------------------------------------------------------------------------------------
 
 
-def test_not_executed_is_lifted_when_a_send_fails_and_another_attempt_is_open(impatient):
+def test_a_send_that_fails_leaves_the_call_to_its_other_attempt(impatient):
     call = impatient.client.read.future("a")
+    first = impatient.wire.last
     impatient.advance(0.5)
     impatient.wire.last.fail(MessageTooLarge("too large now"))
 
     assert len(impatient.wire.sent) == 2
-    assert call.exception(0).certainty is UNKNOWN
+    assert not call.done()
+    impatient.arrive(first.reply(b"7"))
+    assert call.result(0) == 7
 
 
-@pytest.mark.parametrize("code", [Code.RESOURCE_EXHAUSTED, Code.DEADLINE_EXCEEDED])
-def test_not_executed_is_lifted_when_one_attempt_is_refused_and_another_is_open(impatient, code):
+def test_a_refused_attempt_leaves_the_call_to_its_other_attempt(impatient):
+    call = impatient.client.read.future("a")
+    first = impatient.wire.last
+    impatient.advance(0.5)
+    for _ in range(4):
+        impatient.arrive(impatient.wire.last.error(Code.RESOURCE_EXHAUSTED, "NOT_EXECUTED"))
+        impatient.advance(0.2)
+
+    assert not call.done()
+    impatient.arrive(first.reply(b"7"))
+    assert call.result(0) == 7
+
+
+def test_not_executed_is_lifted_when_one_attempt_ends_the_call_and_another_is_open(impatient):
     call = impatient.client.read.future("a")
     impatient.advance(0.5)
-    impatient.arrive(impatient.wire.last.error(code, "NOT_EXECUTED"))
+    impatient.arrive(impatient.wire.last.error(Code.DEADLINE_EXCEEDED, "NOT_EXECUTED"))
 
-    assert call.exception(0).code is code
+    assert call.exception(0).code is Code.DEADLINE_EXCEEDED
     assert call.exception().certainty is UNKNOWN
 
 
 def test_not_executed_stands_when_the_only_attempt_is_refused(bank):
     call = bank.client.read.future("a")
-    bank.arrive(bank.wire.last.error(Code.RESOURCE_EXHAUSTED, "NOT_EXECUTED", "Overloaded"))
+    bank.arrive(bank.wire.last.error(Code.INVALID_ARGUMENT, "NOT_EXECUTED", "InvalidArgument"))
 
-    assert isinstance(call.exception(0), Overloaded)
+    assert call.exception(0).code is Code.INVALID_ARGUMENT
     assert call.exception().certainty is NOT_EXECUTED
 
 
@@ -265,7 +280,7 @@ def test_not_executed_stands_when_every_other_attempt_was_not_sent(bank):
     call = bank.client.read.future("a")
     bank.wire.last.fail(UNREACHABLE)
     bank.advance(0.05)
-    bank.arrive(bank.wire.last.error(Code.RESOURCE_EXHAUSTED, "NOT_EXECUTED"))
+    bank.arrive(bank.wire.last.error(Code.INVALID_ARGUMENT, "NOT_EXECUTED"))
 
     assert call.exception(0).certainty is NOT_EXECUTED
 
@@ -274,7 +289,7 @@ def test_an_uncertain_attempt_makes_a_refused_retry_uncertain(bank):
     call = bank.client.read.future("a")
     bank.wire.last.fail(UNCERTAIN)
     bank.advance(0.05)
-    bank.arrive(bank.wire.last.error(Code.RESOURCE_EXHAUSTED, "NOT_EXECUTED"))
+    bank.arrive(bank.wire.last.error(Code.INVALID_ARGUMENT, "NOT_EXECUTED"))
 
     assert call.exception(0).certainty is UNKNOWN
 

@@ -21,7 +21,7 @@ NOT_EXECUTED, EXECUTED, UNKNOWN = Certainty.NOT_EXECUTED, Certainty.EXECUTED, Ce
         (Code.UNAVAILABLE, UNKNOWN, 1, True, True),
         (Code.UNAVAILABLE, EXECUTED, 1, False, False),
         (Code.UNAVAILABLE, EXECUTED, 1, True, True),
-        (Code.RESOURCE_EXHAUSTED, NOT_EXECUTED, 1, True, False),
+        (Code.RESOURCE_EXHAUSTED, NOT_EXECUTED, 1, False, True),
         (Code.DEADLINE_EXCEEDED, NOT_EXECUTED, 1, True, False),
         (Code.INTERNAL, EXECUTED, 1, True, False),
     ],

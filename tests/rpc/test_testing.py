@@ -1,5 +1,6 @@
 """The kit for services under test: in memory with threads, or step by step without any."""
 
+import inspect
 import threading
 from typing import Protocol
 
@@ -7,7 +8,9 @@ import pytest
 
 import rpc
 from contracts import method
-from rpc.testing import ManualClock, Stepper, in_memory
+from rpc.channel import Channel, ChannelOptions
+from rpc.server import Server, ServerOptions
+from rpc.testing import ManualClock, StepOptions, Stepper, in_memory
 
 
 class Echo(Protocol):
@@ -76,3 +79,37 @@ def test_two_benches_do_not_meet(bench):
 
 def test_the_clock_of_the_kit_is_the_packages_own():
     assert ManualClock is rpc.clock.ManualClock
+
+
+def test_a_request_that_waited_past_its_deadline_is_answered_and_not_run():
+    ran = []
+
+    class Noted(EchoImpl):
+        def say(self, text: str) -> str:
+            ran.append(text)
+            return text
+
+    bench = Stepper(Echo, Noted())
+    bench.client.say.future("hi")
+    bench.advance(3600.0)
+
+    assert bench.step() == (1, 1)
+    assert bench.channel.late_replies == 1
+    assert ran == []
+    bench.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "owner", "left_out"),
+    [
+        (ServerOptions, Server, {"transport", "threads"}),
+        (ChannelOptions, Channel, {"transport", "threads"}),
+        (StepOptions, Channel, {"transport", "threads", "clock", "reply_topic"}),
+    ],
+)
+def test_options_that_are_passed_on_are_those_of_their_owner(options, owner, left_out):
+    own = inspect.get_annotations(owner.__init__).keys() - {"return", "implementations"}
+
+    assert inspect.get_annotations(options).keys() == own - left_out
+    for name, annotation in inspect.get_annotations(options).items():
+        assert annotation == inspect.get_annotations(owner.__init__)[name]

@@ -1,0 +1,89 @@
+"""Keys: what has one runs one at a time, in the order in which it came."""
+
+import threading
+from typing import Protocol
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rpc import method
+from rpc.lanes import Lanes
+from rpc.testing import in_memory
+
+
+@given(st.lists(st.one_of(st.sampled_from("abc"), st.none())))
+def test_a_lane_runs_one_job_at_a_time_and_in_order(steps):
+    """A letter enters its lane with the next number; None ends whatever has run longest."""
+    lanes, running, began, entered = Lanes(), {}, [], []
+    for number, lane in enumerate(steps):
+        if lane is not None:
+            entered.append((lane, number))
+            if lanes.enter(lane, number):
+                assert lane not in running
+                running[lane] = number
+                began.append((lane, number))
+        elif running:
+            ended = next(iter(running))
+            del running[ended]
+            following = lanes.leave(ended)
+            if following is not None:
+                running[ended] = following
+                began.append((ended, following))
+
+    for lane in "abc":
+        order = [number for name, number in entered if name == lane]
+        assert [number for name, number in began if name == lane] == order[: len(order)][
+            : sum(name == lane for name, _ in began)
+        ]
+    assert len(lanes) == len(running)
+
+
+class Accounts(Protocol):
+    @method(key="account")
+    def add(self, account: str, entry: int) -> list[int]: ...
+
+
+class AccountsImpl(Accounts):
+    """Reads, waits, and writes: side by side, an entry would be lost."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, list[int]] = {}
+        self.at_once = threading.Semaphore(1)
+
+    def add(self, account: str, entry: int) -> list[int]:
+        assert self.at_once.acquire(blocking=False), "two calls of one key at once"
+        try:
+            before = list(self.entries.get(account, []))
+            threading.Event().wait(0.002)
+            self.entries[account] = [*before, entry]
+            return self.entries[account]
+        finally:
+            self.at_once.release()
+
+
+def test_calls_with_one_key_run_one_after_the_other_in_the_order_of_their_sending():
+    with in_memory(Accounts, AccountsImpl(), workers=8) as client:
+        calls = [client.add.future("ada", entry) for entry in range(50)]
+
+        assert calls[-1].result(10) == list(range(50))
+
+
+class Pairs(Protocol):
+    @method(key="name")
+    def meet(self, name: str) -> str: ...
+
+
+class PairsImpl(Pairs):
+    def __init__(self) -> None:
+        self.both = threading.Barrier(2)
+
+    def meet(self, name: str) -> str:
+        self.both.wait(10)
+        return name
+
+
+def test_calls_with_different_keys_run_side_by_side():
+    with in_memory(Pairs, PairsImpl(), workers=2) as client:
+        calls = [client.meet.future("ada"), client.meet.future("grace")]
+
+        assert [call.result(10) for call in calls] == ["ada", "grace"]
