@@ -11,6 +11,7 @@ import time
 import pytest
 from kafka.consumer.fetcher import Fetcher
 from kafka.structs import TopicPartition
+from structlog.testing import capture_logs
 
 from transports.base import Address, Message
 from transports.errors import AddressUnknown, ConfigurationError
@@ -281,14 +282,14 @@ def test_a_receiver_that_nobody_asks_takes_no_more_than_its_bound(kit, eventuall
     assert len(receiver._queue) == waiting
 
 
-def test_a_first_member_joins_once(kit, caplog):
-    caplog.set_level("INFO", "transports.kafka")
+def test_a_first_member_joins_once(kit):
     topic, transport = kit.topic(2), kit.transport(**QUICK)
-    receiver = transport.receiver(Address(topic), shared=True)
-    receive_for(receiver, 1.5)
-    joined = [r.getMessage() for r in caplog.records if "kafka.assigned" in r.getMessage()]
+    with capture_logs() as logged:
+        receiver = transport.receiver(Address(topic), shared=True)
+        receive_for(receiver, 1.5)
+    joined = [entry for entry in logged if entry["event"] == "kafka.assigned"]
 
-    assert len(joined) == 1, joined
+    assert [entry["partitions"] for entry in joined] == [[0, 1]]
 
 
 def test_receive_returns_as_soon_as_something_comes(kit, taken):

@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+from confluent_kafka import Producer
 from kafka.structs import TopicPartition
 
 from transports.base import Address, Message
@@ -64,6 +65,22 @@ def test_poison_is_told_and_its_neighbours_come_within_a_second(kit, taken, raw_
     assert time.monotonic() - began < 1.5
     assert bodies(got) == [b"0", b"", b"2"]
     assert [delivery.problem is None for delivery in got] == [True, False, True]
+
+
+def test_what_other_clients_may_leave_out_is_read_as_empty(kit, taken):
+    inbox = kit.transport().receiver(Address(kit.topic(1)), shared=False)
+    producer = Producer({"bootstrap.servers": kit.bootstrap})
+    topic, partition = inbox.address
+    producer.produce(topic, None, partition=partition)
+    producer.produce(topic, b"v", partition=partition, headers=[("a", None), ("a", b"2")])
+    producer.produce(topic, b"", key=b"", partition=partition, headers=[("", b"")])
+    assert producer.flush(10) == 0
+
+    assert [delivery.message for delivery in taken(inbox, 3)] == [
+        Message(b"", (), None),
+        Message(b"v", (("a", b""), ("a", b"2")), None),
+        Message(b"", (("", b""),), b""),
+    ]
 
 
 def test_what_was_deleted_below_it_moves_an_inbox_to_the_end(kit, taken, eventually):

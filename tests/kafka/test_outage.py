@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from kafka import KafkaProducer
 
 from transports.base import Address, Message, Receipt
 from transports.errors import SendUncertain, TransportClosed, Unreachable
@@ -47,11 +48,11 @@ class Outcomes:
         self._told = threading.Condition()
         self._outcomes = []
 
-    def send(self, transport, topic, count):
+    def send(self, transport, topic, count, partition=None):
         for _ in range(count):
             outcomes = []
             self._outcomes.append(outcomes)
-            transport.send(Address(topic), Message(b"x" * 100), self._keeper(outcomes))
+            transport.send(Address(topic, partition), Message(b"x" * 100), self._keeper(outcomes))
         return self
 
     def wait(self, patience=30):
@@ -96,6 +97,51 @@ def test_what_was_handed_over_and_not_answered_is_uncertain_and_the_rest_is_not_
     assert [type(outcome) for outcome in handed_over.wait()] == [SendUncertain]
     assert {type(outcome) for outcome in behind.wait()} <= {SendUncertain, Unreachable}
     assert time.monotonic() - began < 6
+
+
+def cpu_share(thread, seconds):
+    """Return how much of a core a thread uses in the coming `seconds`."""
+    clock = time.pthread_getcpuclockid(thread.ident)
+    used, began = time.clock_gettime(clock), time.monotonic()
+    threading.Event().wait(seconds)
+    return (time.clock_gettime(clock) - used) / (time.monotonic() - began)
+
+
+def test_stock_spins_while_a_broker_takes_its_time(lonely, sender, frozen, topic_prefix):
+    producer = KafkaProducer(
+        bootstrap_servers=lonely.bootstrap,
+        max_in_flight_requests_per_connection=1,
+        enable_idempotence=False,
+        acks="all",
+    )
+    topic = f"{topic_prefix}.two"
+    sender(partitions=2).prepare(Address(topic), 10)
+    producer.send(topic, b"warm", partition=0).get(10)
+    frozen()
+    producer.send(topic, b"in flight", partition=0)
+    threading.Event().wait(0.2)
+    producer.send(topic, b"behind", partition=1)
+    share = cpu_share(producer._sender, 1)
+    os.kill(lonely.pid, signal.SIGCONT)
+    producer.close(timeout=10)
+
+    assert share > 0.3
+
+
+def test_a_sender_rests_while_a_broker_takes_its_time(sender, frozen, topic_prefix):
+    transport, topic = sender(partitions=2), f"{topic_prefix}.two"
+    transport.prepare(Address(topic), 10)
+    warm = Outcomes()
+    for partition in (0, 1):
+        warm.send(transport, topic, 1, partition)
+    warm.wait()
+    (thread,) = [t for t in threading.enumerate() if t.name == "rpc-kafka-sender-lonely"]
+    frozen()
+    outcomes = Outcomes().send(transport, topic, 1, 0)
+    threading.Event().wait(0.2)
+    outcomes.send(transport, topic, 1, 1)
+
+    assert cpu_share(thread, 1) < 0.1
 
 
 def test_closing_with_what_can_not_be_sent_is_bounded_and_tells_all(sender, frozen, topic_prefix):

@@ -324,6 +324,21 @@ def test_sending_after_close_is_told(kit, outcome_of):
     assert isinstance(outcome_of(transport, Address("t"), Message(b"")), TransportClosed)
 
 
+def test_payloads_are_in_no_log_however_wordy(kit, outcome_of, taken, caplog):
+    caplog.set_level("DEBUG")
+    topic, transport = kit.topic(1), kit.transport()
+    inbox = transport.receiver(Address(topic), shared=False)
+    shared = transport.receiver(Address(topic), shared=True)
+    message = Message(b"body-4711", (("name", b"header-4711"),), b"key-4711")
+    outcome_of(transport, Address(topic), message)
+    taken(inbox, 1)
+    taken(shared, 1)
+    transport.close(5)
+
+    assert "kafka.coordinator" in {record.name for record in caplog.records}
+    assert "4711" not in caplog.text
+
+
 FORK = """
 import os, sys, threading
 from transports.base import Address, Message

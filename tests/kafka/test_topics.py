@@ -5,6 +5,7 @@ import threading
 import pytest
 from kafka import KafkaProducer
 from kafka.errors import MessageSizeTooLargeError
+from structlog.testing import capture_logs
 
 from transports.base import Address
 from transports.errors import AddressUnknown
@@ -86,16 +87,19 @@ def test_many_may_prepare_one_topic_at_once(kit, topic_prefix):
     assert failed == []
 
 
-def test_a_topic_that_exists_is_left_as_it_is_and_what_does_not_fit_is_logged(kit, caplog):
+def test_a_topic_that_exists_is_left_as_it_is_and_what_does_not_fit_is_logged(kit):
     topic = kit.topic(2, message_timestamp_type="CreateTime", max_message_bytes="3000")
     before = configs_of(kit, topic)
-    kit.transport().prepare(Address(topic), 10)
-    logged = [record.getMessage() for record in caplog.records if "topic_differs" in record.msg]
+    with capture_logs() as logged:
+        kit.transport().prepare(Address(topic), 10)
+    differ = [entry for entry in logged if entry["event"] == "kafka.topic_differs"]
 
     assert configs_of(kit, topic) == before
-    assert len(logged) == 2
-    assert any("message.timestamp.type" in line and "CreateTime" in line for line in logged)
-    assert any("compression.type" in line and "producer" in line for line in logged)
+    assert {entry["topic"] for entry in differ} == {topic}
+    assert {entry["setting"]: (entry["found"], entry["wanted"]) for entry in differ} == {
+        "message.timestamp.type": ("CreateTime", "LogAppendTime"),
+        "compression.type": ("producer", "uncompressed"),
+    }
 
 
 def test_where_creating_is_switched_off_the_command_is_told(kit, topic_prefix):

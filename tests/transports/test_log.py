@@ -1,57 +1,82 @@
-"""Loggers of the library: silent until configured, and never the end of a thread."""
+"""A library's logs: silent until the application says where they go."""
 
 import logging
 import subprocess
 import sys
 
+import pytest
 import structlog
 
 from transports.log import get_logger
 
-FIRST_EVENTS = """
-import logging, sys, threading
-logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+PROGRAM = """
 from transports.log import get_logger
-log, barrier, failed = get_logger("rpc.test"), threading.Barrier(16), []
-def first():
-    barrier.wait()
-    try:
-        log.warning("happened")
-    except BaseException as error:
-        failed.append(error)
-threads = [threading.Thread(target=first) for _ in range(16)]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
-sys.exit(repr(failed) if failed else 0)
+log = get_logger("transports.test")
+log.error("before", n=1)
+{configure}
+log.info("after", n=2)
 """
 
 
-def test_many_threads_may_log_the_first_event_while_structlog_is_being_imported():
-    run = subprocess.run(
-        [sys.executable, "-c", FIRST_EVENTS], check=False, capture_output=True, text=True
+@pytest.fixture(autouse=True)
+def unconfigured():
+    """Structlog as an application finds it; capturing leaves it configured."""
+    structlog.reset_defaults()
+    yield
+    structlog.reset_defaults()
+
+
+def output(configure):
+    program = PROGRAM.format(configure=configure)
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-
-    assert run.returncode == 0, run.stderr
-    assert run.stderr.count("happened") == 16
+    return ran.stdout, ran.stderr
 
 
-def test_an_event_below_the_level_of_the_application_is_not_even_written(caplog):
-    caplog.set_level(logging.WARNING, logger="rpc.test")
-    get_logger("rpc.test").info("too quiet")
-    get_logger("rpc.test").warning("loud enough", call_id="ab")
-
-    assert [record.getMessage() for record in caplog.records] == ['event="loud enough" call_id=ab']
+def test_nothing_is_printed_until_logging_is_configured():
+    assert output("") == ("", "")
 
 
-def test_a_processor_that_raises_is_told_to_logging_and_not_to_the_thread_that_logs(caplog):
-    def broken(logger, name, event):
-        raise KeyError("of the application")
+def test_events_and_fields_go_to_logging_when_that_is_configured():
+    stdout, stderr = output("import logging; logging.basicConfig(level='INFO')")
 
-    structlog.configure(processors=[broken])
+    assert stdout == ""
+    assert stderr == "INFO:transports.test:event=after n=2\n"
+
+
+def test_events_go_to_structlog_when_that_is_configured():
+    stdout, stderr = output("import structlog; structlog.configure()")
+
+    assert "after" in stdout
+    assert "before" not in stdout
+    assert stderr == ""
+
+
+def test_what_is_below_the_level_is_left_out(caplog):
+    caplog.set_level(logging.WARNING, "transports.test")
+    log = get_logger("transports.test")
+    log.debug("small", n=1)
+    log.info("middling", n=1)
+    log.warning("large", n=1)
+
+    assert [record.getMessage() for record in caplog.records] == ["event=large n=1"]
+
+
+def test_a_traceback_is_a_field(caplog):
     try:
-        get_logger("rpc.test").info("happened")
-    finally:
-        structlog.reset_defaults()
+        raise ValueError("why")
+    except ValueError:
+        get_logger("transports.test").exception("failed", topic="t")
+    (record,) = caplog.records
 
-    assert "event happened could not be logged" in caplog.text
-    assert "of the application" in caplog.text
+    assert record.levelname == "ERROR"
+    assert record.getMessage().startswith("event=failed topic=t")
+    assert "ValueError: why" in record.getMessage()
+
+
+def test_tests_can_capture_events():
+    with structlog.testing.capture_logs() as captured:
+        get_logger("transports.test").warning("seen", n=1)
+
+    assert captured == [{"event": "seen", "n": 1, "log_level": "warning"}]

@@ -252,13 +252,18 @@ class SharedReceiver:
         return session
 
     def _await_join(self) -> None:
-        """Wait for the first assignment, or for what stands in its way."""
+        """Wait for the first assignment, or for what stands in its way.
+
+        Where others take long to let go of partitions, theirs come later, and nothing is lost.
+        """
         with self._changed:
-            self._changed.wait_for(
+            settled = self._changed.wait_for(
                 lambda: self._failure is not None or self._session.joining_since is None,
                 self._config.connect_timeout,
             )
             error, self._failure = self._failure, None
+        if not settled:
+            _log.warning("kafka.join_takes_long", topic=self._topic, group=self._group)
         if error is not None:
             self.close(1.0)
             raise error

@@ -27,6 +27,7 @@ __all__ = ["Session", "SessionOwner"]
 
 _log = get_logger(__name__)
 _PAUSE, _BACKOFF = 0.1, 1.0
+_SILENCE_MS = 30_000
 
 
 class SessionOwner(Protocol):
@@ -110,6 +111,8 @@ class Session:
             "auto_offset_reset": "earliest",
             "session_timeout_ms": int(config.session_timeout * 1000),
             "heartbeat_interval_ms": int(config.heartbeat_interval * 1000),
+            # The thread does nothing but poll: who is silent for so long holds up the others' joins
+            "max_poll_interval_ms": _SILENCE_MS,
             "max_poll_records": 100_000,
             "fetch_max_wait_ms": 100,
             "fetch_max_bytes": 8_388_608,

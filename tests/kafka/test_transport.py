@@ -1,0 +1,40 @@
+"""The transport as a whole: cheap to import and to make, one life, receivers that end with it."""
+
+import subprocess
+import sys
+
+import pytest
+
+from transports.base import Address
+from transports.errors import TransportClosed
+from transports.kafka import KafkaConfig, KafkaTransport
+
+
+def test_importing_it_imports_no_kafka_python():
+    program = (
+        "import sys, transports.kafka as t; t.open_transport('kafka://a:1').close(1);"
+        "print(sorted(m for m in sys.modules if m.split('.')[0] == 'kafka'))"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)  # noqa: PLW1510 - the output tells
+
+    assert ran.stdout == "[]\n", ran.stderr
+
+
+def test_a_closed_transport_opens_and_prepares_nothing():
+    transport = KafkaTransport(KafkaConfig())
+    transport.close(1)
+
+    for shared in (True, False):
+        with pytest.raises(TransportClosed):
+            transport.receiver(Address("t"), shared=shared)
+    with pytest.raises(TransportClosed):
+        transport.prepare(Address("t"), 1)
+
+
+def test_leaving_a_with_block_closes(kit):
+    with kit.transport() as transport:
+        receiver = transport.receiver(Address(kit.topic(1)), shared=True)
+    with pytest.raises(TransportClosed):
+        transport.receiver(Address("t"), shared=True)
+
+    assert receiver.receive(1) == ()
