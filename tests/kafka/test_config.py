@@ -2,8 +2,9 @@
 
 import pytest
 
+from transports.base import Address
 from transports.errors import ConfigurationError
-from transports.kafka import KafkaConfig, KafkaTransport, open_transport
+from transports.kafka import KafkaConfig, KafkaTransport, connection, open_transport
 from transports.kafka.connection import driver_settings
 
 SCRAM = "security_protocol=SASL_SSL&sasl_mechanism=SCRAM-SHA-512"
@@ -149,6 +150,13 @@ def test_settings_reach_the_clients_they_concern():
     assert "linger_ms" not in every
     assert producer["linger_ms"] == 3
     assert "fetch_max_wait_ms" not in producer
+
+
+def test_what_is_not_installed_is_told_before_anything_is_opened(monkeypatch):
+    monkeypatch.setattr(connection, "find_spec", lambda name: None)
+    url = "kafka://127.0.0.1:1?security_protocol=SASL_SSL&sasl_mechanism=AWS_MSK_IAM"
+    with open_transport(url) as transport, pytest.raises(ConfigurationError, match="botocore"):
+        transport.prepare(Address("t"), 5)
 
 
 def test_an_object_is_imported_by_its_path():

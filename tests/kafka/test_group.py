@@ -47,7 +47,7 @@ def receive_for(receiver, seconds):
 
 
 def held(receiver):
-    return sorted(receiver._offsets.held())
+    return sorted(n for n, log in list(receiver._offsets._logs.items()) if log.held)
 
 
 class Reading:

@@ -161,6 +161,21 @@ def test_closing_with_what_can_not_be_sent_is_bounded_and_tells_all(sender, froz
     assert not [t for t in threading.enumerate() if t.name == "rpc-kafka-sender-lonely"]
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_receiver_closes_in_time_though_nobody_answers(
+    sender, frozen, topic_prefix, taken, shared
+):
+    transport = sender(commit_interval=60)
+    receiver = transport.receiver(Address(topic_prefix), shared=shared)
+    if shared:
+        taken(receiver, 1)
+    frozen()
+    began = time.monotonic()
+    receiver.close(1)
+
+    assert time.monotonic() - began < 1.5
+
+
 def test_what_is_sent_while_the_broker_is_away_is_stored_when_it_is_back(
     lonely, sender, topic_prefix
 ):

@@ -353,6 +353,7 @@ def outcome(transport, topic):
 
 transport = open_transport(sys.argv[1])
 print("parent", type(outcome(transport, sys.argv[2])).__name__, flush=True)
+receivers = [transport.receiver(Address(sys.argv[2]), shared=shared) for shared in (True, False)]
 child = os.fork()
 if not child:
     print("child", outcome(transport, sys.argv[2]), flush=True)
@@ -360,6 +361,11 @@ if not child:
         transport.receiver(Address(sys.argv[2]), shared=True)
     except TransportClosed:
         print("child receiver closed", flush=True)
+    for opened in receivers:
+        try:
+            opened.receive(1)
+        except TransportClosed as closed:
+            print("child receives:", closed, flush=True)
     transport.close(1)
     os._exit(0)
 assert os.waitpid(child, 0)[1] == 0
@@ -383,5 +389,7 @@ def test_a_forked_child_is_told_to_open_its_own_and_the_parent_goes_on(kit):
         "parent Receipt",
         "child this transport was opened before a fork; open another one in the child",
         "child receiver closed",
+        "child receives: this transport was opened before a fork; open another one in the child",
+        "child receives: this transport was opened before a fork; open another one in the child",
         "parent Receipt",
     ], ran.stderr

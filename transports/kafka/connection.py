@@ -1,18 +1,21 @@
 """Connecting to brokers: the settings all clients share, and failures told with their cause."""
 
 import logging
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transports.errors import ConfigurationError
 from transports.kafka.config import KafkaConfig
 from transports.kafka.settings import Scope
+from transports.log import get_logger
 
 if TYPE_CHECKING:
     from transports.kafka.driver.client import Client
 
 __all__ = ["connect", "driver_settings"]
 
+_log = get_logger(__name__)
 _NOISY = "kafka.cluster"
 """The logger that says ten times a second that a topic is not there; we say it once."""
 _WORDY = (
@@ -56,6 +59,7 @@ def connect(
 
     check_version()
     _check_files(settings)
+    _check_packages(settings)
     _hush()
     wait = config.connect_timeout if timeout is None else min(timeout, config.connect_timeout)
     try:
@@ -73,6 +77,14 @@ def _check_files(settings: dict[str, object]) -> None:
                 Path(str(path)).open("rb").close()
             except OSError as error:
                 raise ConfigurationError(f"{name} can't be read: {error}") from error
+
+
+def _check_packages(settings: dict[str, object]) -> None:
+    """Raise `ConfigurationError` where a package is missing; log where that only costs time."""
+    if settings.get("sasl_mechanism") == "AWS_MSK_IAM" and find_spec("botocore") is None:
+        raise ConfigurationError("sasl_mechanism=AWS_MSK_IAM needs botocore: pip install botocore")
+    if find_spec("crc32c") is None:
+        _log.warning("kafka.slow_checksums", install="crc32c")
 
 
 def _hush() -> None:

@@ -9,6 +9,7 @@ kafka-python's network code.
 """
 
 import functools
+import os
 import threading
 import time
 from collections import deque
@@ -18,6 +19,7 @@ from typing import Any
 from transports.base import Address, Delivery, Receipt
 from transports.errors import TransportError
 from transports.kafka.config import KafkaConfig
+from transports.kafka.fork import check_not_forked
 from transports.kafka.offsets import Offsets, PartitionLog
 from transports.kafka.records import Record
 from transports.kafka.session import Session
@@ -34,6 +36,7 @@ class SharedReceiver:
 
     def __init__(self, config: KafkaConfig, topic: str) -> None:
         ensure_topic(config, topic, "request", "READ", config.connect_timeout)
+        self._pid = os.getpid()
         self._config = config
         self._topic = topic
         self._group = config.group_prefix + topic
@@ -57,6 +60,7 @@ class SharedReceiver:
 
     def receive(self, max_wait: float) -> Sequence[Delivery]:
         """Return what has arrived; see `Receiver.receive`."""
+        check_not_forked(self._pid)
         deadline = time.monotonic() + max_wait
         while True:
             with self._changed:
@@ -65,8 +69,8 @@ class SharedReceiver:
                 self._raise_failure()
                 deliveries = self._hand_out()
                 now = time.monotonic()
-                if not deliveries and now < deadline and not self._due(now):
-                    self._changed.wait(min(deadline, self._next_duty(now)) - now)
+                if not deliveries and now < (until := min(deadline, self._commit_at)):
+                    self._changed.wait(until - now)
                     now = time.monotonic()
                     deliveries = () if self._closed else self._hand_out()
             self._do_duties(now)
@@ -177,13 +181,6 @@ class SharedReceiver:
         age = max(0.0, now - record.timestamp / 1000)
         settle = functools.partial(self._settle, log)
         return Delivery(record.message, receipt, age, settle, record.problem)
-
-    def _due(self, now: float) -> bool:
-        return now >= self._next_duty(now)
-
-    def _next_duty(self, now: float) -> float:
-        """When to look after commits and the session again."""
-        return max(self._commit_at, now) if self._commit_at > now else now
 
     # Without the lock
 

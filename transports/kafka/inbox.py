@@ -4,6 +4,7 @@ Owner: the thread that calls `receive`; it polls by itself, so that no hand-over
 stands between a reply and whoever waits for it.
 """
 
+import os
 import random
 import threading
 import time
@@ -17,6 +18,7 @@ from transports.kafka.driver import kafka_errors
 from transports.kafka.driver.consume import Reader
 from transports.kafka.driver.fetch import UnreadableBatch
 from transports.kafka.errors import topic_failure
+from transports.kafka.fork import check_not_forked
 from transports.kafka.records import Record
 from transports.kafka.topics import ensure_topic
 from transports.kafka.unreadable import Strikes
@@ -40,6 +42,7 @@ class Inbox:
             partition = random.randrange(partitions)  # noqa: S311 - any will do
         if not 0 <= partition < partitions:
             raise AddressUnknown(f"topic {topic} has {partitions} partitions, and no {partition}")
+        self._pid = os.getpid()
         self._config = config
         self._address = Address(topic, partition)
         self._closed = threading.Event()
@@ -54,6 +57,7 @@ class Inbox:
 
     def receive(self, max_wait: float) -> Sequence[Delivery]:
         """Return what has arrived; see `Receiver.receive`."""
+        check_not_forked(self._pid)
         deadline = time.monotonic() + max_wait
         while not self._closed.is_set():
             left = max(0.0, deadline - time.monotonic())

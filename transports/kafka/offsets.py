@@ -5,7 +5,7 @@ order, so what may be committed is the first one that is not: the watermark. A r
 records again that are still in flight here; those are recognised.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 __all__ = ["Offsets", "PartitionLog"]
 
@@ -139,7 +139,3 @@ class Offsets:
             log = self._logs.get(partition)
             if log is not None and log.held:
                 log.confirm(offset)
-
-    def held(self) -> Collection[int]:
-        """Return the partitions assigned to us."""
-        return [partition for partition, log in self._logs.items() if log.held]

@@ -14,6 +14,7 @@ from typing import Self
 from transports.base import Address, Message, OnSent, Receiver
 from transports.errors import AddressUnknown, ConfigurationError, TransportClosed
 from transports.kafka.config import KafkaConfig
+from transports.kafka.fork import AFTER_FORK
 from transports.kafka.producer import SendPath
 
 __all__ = ["KafkaTransport"]
@@ -118,10 +119,9 @@ class KafkaTransport:
 
     def _forked(self) -> None:
         """Refuse everything: the threads and the connections are the parent's."""
-        reason = "this transport was opened before a fork; open another one in the child"
         self._lock = threading.Lock()
-        self._closed = reason
-        self._sends.refuse(reason)
+        self._closed = AFTER_FORK
+        self._sends.refuse(AFTER_FORK)
 
 
 _ALIVE: weakref.WeakSet[KafkaTransport] = weakref.WeakSet()

@@ -33,6 +33,7 @@ __all__ = ["Client", "open_client"]
 _FATAL = (SaslAuthenticationFailedError, UnsupportedSaslMechanismError, IllegalSaslStateError)
 _FATAL_WORDS = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", "No such file", "[SSL")
 _BUSY_WAIT_MS = 1000
+_STOP_MS = 1000
 
 
 class QuietCluster(ClusterMetadata):  # type: ignore[misc]  # kafka-python is untyped
@@ -153,6 +154,16 @@ class Client(KafkaNetClient):  # type: ignore[misc]  # kafka-python is untyped
             raise manager.trouble or error from None
         if not found.succeeded():
             raise next(iter(manager.refused.values()), None) or manager.trouble or found.exception
+
+    def close(self, node_id: object = None) -> None:
+        """Close one connection, or all, the loop and its thread.
+
+        Stock closes connections under the loop's hands, and waits for ever for a loop that waits
+        for a name server.
+        """
+        if node_id is None:
+            self._net.stop(timeout_ms=_STOP_MS)
+        super().close(node_id)
 
     def shut(self) -> None:
         """Close connections, the loop and its thread. Never raises.

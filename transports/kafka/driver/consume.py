@@ -62,6 +62,7 @@ class Consumer(KafkaConsumer):  # type: ignore[misc]  # kafka-python is untyped
         self._closed = False
         self._iterator = None
         self._consumer_timeout = float("inf")
+        self._commit_ms = float(_COMMIT_MS)
 
     @property
     def trouble(self) -> BaseException | None:
@@ -114,8 +115,10 @@ class Consumer(KafkaConsumer):  # type: ignore[misc]  # kafka-python is untyped
 
     def shut(self, timeout: float) -> None:
         """Close within `timeout` seconds or a little more; a poll under way ends. Never raises."""
+        half = timeout * 500
+        self._commit_ms = min(_COMMIT_MS, half)
         try:
-            self.close(autocommit=False, timeout_ms=timeout * 1000)
+            self.close(autocommit=False, timeout_ms=half)
         except (KafkaError, RuntimeError, OSError, ReferenceError) as error:
             _log.debug("kafka.close_failed", topic=self.topic, why=str(error))
         finally:
@@ -226,7 +229,7 @@ class Member(Consumer):
         offsets = self._events.committable()
         try:
             if offsets:
-                await self._manager.wait_for(self.commit_offsets(offsets), _COMMIT_MS)
+                await self._manager.wait_for(self.commit_offsets(offsets), self._commit_ms)
         except KafkaError as error:
             _log.warning("kafka.commit_failed", topic=self.topic, offsets=offsets, why=str(error))
         finally:
@@ -234,7 +237,12 @@ class Member(Consumer):
 
     async def _take_over(self, partitions: frozenset[int]) -> None:
         tps = [TopicPartition(self.topic, partition) for partition in sorted(partitions)]
-        found = await self._coordinator.fetch_committed_offsets_async(tps, timeout_ms=_FETCH_MS)
+        try:
+            found = await self._coordinator.fetch_committed_offsets_async(tps, timeout_ms=_FETCH_MS)
+        except KafkaError as error:
+            # The next poll asks again, for itself.
+            _log.warning("kafka.offsets_unknown", topic=self.topic, why=str(error))
+            found = {}
         for tp, committed in found.items():
             if self._subscription.is_assigned(tp):
                 self._subscription.seek(tp, committed.offset)
