@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 
 from benchmarks.contract import Echo, EchoImpl
@@ -32,19 +33,20 @@ class OurClient:
         if in_flight == 1:  # one call after the other is what `result()` is for
             return _loop(lambda: self._stub.echo(text), ends)
         latencies: list[float] = []
-        room = threading.Semaphore(in_flight)
+        calls: deque[Call[str]] = deque()
         while time.perf_counter() < ends:
-            room.acquire()
+            if len(calls) == in_flight:
+                calls.popleft().result()
             begun = time.perf_counter()
 
-            def done(call: Call[str], begun: float = begun) -> None:
+            def done(_: Call[str], begun: float = begun) -> None:
                 latencies.append(time.perf_counter() - begun)
-                call.result()
-                room.release()
 
-            self._stub.echo.future(text).add_done_callback(done)
-        for _ in range(in_flight):
-            room.acquire()
+            call = self._stub.echo.future(text)
+            call.add_done_callback(done)
+            calls.append(call)
+        for call in calls:
+            call.result()
         return latencies
 
     def _threads(self, in_flight: int, text: str, ends: float) -> list[float]:

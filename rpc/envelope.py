@@ -157,8 +157,8 @@ def cancel_message(call_id: bytes, method: str, client: str, key: bytes | None) 
 
 def reply_message(request: Request, code: Code | None, content_type: str, body: bytes) -> Message:
     """Return the reply to `request`: `code` None is success; the key is echoed."""
+    # The call id comes last: what stands before it is the same in neighbours, and read faster so.
     headers: Headers = (
-        (H_CALL, request.call_id),
         (H_CONTENT_TYPE, content_type.encode()),
         _VERSION_1,
         _KIND_REPLY,
@@ -170,6 +170,7 @@ def reply_message(request: Request, code: Code | None, content_type: str, body: 
         headers += ((H_CLIENT, client),)
     if request.attempt > 1:
         headers += ((H_ATTEMPT, b"%d" % request.attempt),)
+    headers += ((H_CALL, request.call_id),)
     return Message(body, headers, request.key)
 
 

@@ -42,51 +42,54 @@ def test_the_hash_is_the_one_of_kafka_python(key):
     assert murmur2(key) == stock_murmur2(key)
 
 
-def test_messages_without_a_key_that_come_together_stay_together():
-    spread = StickySpread(start=0, run=4, span=1.0)
+def test_messages_without_a_key_that_wait_together_stay_together():
+    spread = StickySpread(start=0, run=4)
 
-    chosen = [spread.choose((0, 1, 2), now=0.0) for _ in range(12)]
+    chosen = [spread.choose((0, 1, 2), waits=True) for _ in range(12)]
 
     assert chosen == [2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0]
 
 
-def test_messages_without_a_key_that_come_apart_take_turns():
-    spread = StickySpread(start=0, run=4, span=0.002)
+def test_messages_without_a_key_take_turns_where_none_waits():
+    spread = StickySpread(start=0, run=4)
 
-    chosen = [spread.choose((0, 1, 2), now=n * 0.003) for n in range(6)]
+    chosen = [spread.choose((0, 1, 2), waits=False) for _ in range(6)]
 
     assert chosen == [2, 1, 0, 2, 1, 0]
 
 
+def test_the_turn_is_told_before_it_may_pass():
+    spread = StickySpread(start=0, run=4)
+    first = spread.choose((0, 1, 2), waits=False)
+
+    assert spread.turn((0, 1, 2)) == first
+    assert spread.choose((0, 1, 2), waits=True) == first
+
+
 @pytest.mark.parametrize("servers", [2, 3, 4])
 def test_what_is_sent_again_leaves_the_block_of_partitions_of_one_server(servers):
-    spread, block = StickySpread(start=0, run=1, span=1.0), 12 // servers
+    spread, block = StickySpread(start=0, run=1), 12 // servers
 
-    turns = [spread.choose(range(12), now=0.0) // block for _ in range(24)]
+    turns = [spread.choose(range(12), waits=False) // block for _ in range(24)]
     stays = sum(turn == again for turn, again in itertools.pairwise(turns))
 
     assert stays <= 24 // servers
 
 
-@given(
-    gaps=st.lists(st.sampled_from([0.0, 0.0005, 0.01]), min_size=90, max_size=90),
-    partitions=st.integers(1, 12),
-)
-def test_shares_differ_by_no_more_than_a_run_whatever_the_pace(gaps, partitions):
-    spread, now, turns = StickySpread(start=5, run=8, span=0.002), 0.0, []
-    for gap in gaps:
-        now += gap
-        turns.append(spread.choose(range(partitions), now))
+@given(waiting=st.lists(st.booleans(), min_size=90, max_size=90), partitions=st.integers(1, 12))
+def test_shares_differ_by_no_more_than_a_run_whatever_waits(waiting, partitions):
+    spread = StickySpread(start=5, run=8)
+    turns = [spread.choose(range(partitions), waits=waits) for waits in waiting]
     runs = [turns[0]]
     runs += [turn for before, turn in itertools.pairwise(turns) if turn != before]
 
     visits = Counter(runs)
 
     assert partitions == 1 or max(visits.values()) - min(visits.values()) <= 1
-    assert max(Counter(turns).values()) <= 8 * (len(gaps) // partitions + 1)
+    assert max(Counter(turns).values()) <= 8 * (len(waiting) // partitions + 1)
 
 
 def test_a_partition_without_a_leader_is_passed_over():
-    spread = StickySpread(start=0, run=1, span=1.0)
+    spread = StickySpread(start=0, run=1)
 
-    assert {spread.choose((0, 2), now=0.0) for _ in range(4)} == {0, 2}
+    assert {spread.choose((0, 2), waits=False) for _ in range(4)} == {0, 2}

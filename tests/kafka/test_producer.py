@@ -246,6 +246,19 @@ def test_what_can_not_be_a_topic_is_told_through_on_sent(kit, outcome_of, name):
     assert isinstance(outcome_of(kit.transport(), Address(name), Message(b"")), AddressUnknown)
 
 
+@pytest.mark.parametrize(
+    "message",
+    [Message(b"", (("\ud800", b""),)), Message("text"), Message(b"", ((b"name", b""),))],
+)
+def test_what_can_not_be_written_is_told_and_harms_no_other(kit, message):
+    topic, transport = kit.topic(1), kit.transport(driver=TOGETHER)
+
+    outcomes = send_all(transport, Address(topic), [Message(b"a"), message, Message(b"b")])
+
+    assert kinds(outcomes) == [Receipt, MessageRefused, Receipt]
+    assert f"a message to {topic} can't be written" in str(outcomes[1])
+
+
 def test_messages_that_waited_for_their_topic_stay_in_order(kit):
     topic, transport = kit.topic(1), kit.transport()
 

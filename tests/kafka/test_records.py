@@ -52,6 +52,23 @@ def test_what_was_written_is_read(messages):
     assert {record.problem for record in records} == {None}
 
 
+ALIKE = st.builds(
+    Message,
+    body=st.just(b"x"),
+    headers=st.lists(
+        st.tuples(st.sampled_from(["a", "bb", ""]), st.sampled_from([b"", b"1", b"22"])), max_size=6
+    ).map(tuple),
+)
+
+
+@given(st.lists(ALIKE, min_size=2, max_size=12))
+def test_headers_that_begin_as_those_of_their_neighbour_are_read_as_they_are(messages):
+    records = read(written(messages), len(messages))
+
+    assert [record.message for record in records] == messages
+    assert {record.problem for record in records} == {None}
+
+
 def test_the_broker_s_time_stands_for_all():
     records = read(written([Message(b"a"), Message(b"b")]), 2, Base(0, 1, 99))
 

@@ -213,6 +213,39 @@ def test_what_can_not_be_a_name_is_told(bench):
     assert isinstance(bench.told[0], AddressUnknown)
 
 
+def test_there_is_a_bound_to_what_waits_and_to_what_is_remembered(bench):
+    for n in range(300):
+        bench.park(f"t{n}")
+    bench.resolver.answered()
+    bench.await_(lambda: len(bench.told) == 300)
+    kinds = [type(outcome) for outcome in bench.told]
+
+    assert kinds[:100] == [Unreachable] * 100
+    assert kinds[100:] == [AddressUnknown] * 200
+    for _ in range(6):
+        bench.told.clear()
+        for n in range(200):
+            bench.park(f"{len(bench.topics.forgotten)}-{n}")
+        bench.resolver.answered()
+        bench.await_(lambda: len(bench.told) == 200)
+    assert len(bench.resolver._refused) <= 1000
+
+
+def test_a_fault_that_nobody_thought_of_is_told_and_the_next_message_goes_on(bench):
+    def broken(topic):
+        raise RuntimeError("loop closed")
+
+    bench.topics.ask = broken
+    bench.park("t")
+    bench.await_(lambda: bench.told)
+    bench.know("t", TWO)
+    bench.park("t", b"later")
+    bench.await_(lambda: bench.went == [b"later"])
+
+    assert isinstance(bench.told[0], Unreachable)
+    assert "loop closed" in str(bench.told[0])
+
+
 def test_closing_fails_what_waits_and_refuses_the_rest():
     bench = Bench(patience=60)
     bench.park("t")

@@ -45,7 +45,6 @@ GOLDEN_CONSTANT = (
 )
 GOLDEN_CALL = (("kafka_correlationId", b"\0\1\2\3\4\5\6\7\x08\t\n\x0b\x0c\r\x0e\x0f"),)
 GOLDEN_REPLY = (
-    *GOLDEN_CALL,
     ("content-type", b"application/json"),
     ("rpc-version", b"1"),
     ("rpc-kind", b"reply"),
@@ -104,7 +103,7 @@ def test_a_successful_reply_is_these_bytes():
 
     assert message.body == b'{"id":42,"name":"Ada"}'
     assert message.key == b"42"
-    assert message.headers == (*GOLDEN_REPLY, ("rpc-status", b"OK"), *GOLDEN_CLIENT)
+    assert message.headers == (*GOLDEN_REPLY, ("rpc-status", b"OK"), *GOLDEN_CLIENT, *GOLDEN_CALL)
 
 
 @pytest.mark.parametrize(
@@ -133,11 +132,11 @@ def test_a_declared_error_is_these_bytes(codec, body):
 
     assert message.body == body
     assert message.headers == (
-        *GOLDEN_CALL,
         ("content-type", codec.content_type.encode()),
-        *GOLDEN_REPLY[2:],
+        *GOLDEN_REPLY[1:],
         ("rpc-status", b"NOT_FOUND"),
         *GOLDEN_CLIENT,
+        *GOLDEN_CALL,
     )
 
 
@@ -155,7 +154,12 @@ def test_an_internal_error_is_these_bytes():
         b'logged it as 0123456789abcdef","details":{},"certainty":"EXECUTED",'
         b'"error_id":"0123456789abcdef"}'
     )
-    assert message.headers == (*GOLDEN_REPLY, ("rpc-status", b"INTERNAL"), *GOLDEN_CLIENT)
+    assert message.headers == (
+        *GOLDEN_REPLY,
+        ("rpc-status", b"INTERNAL"),
+        *GOLDEN_CLIENT,
+        *GOLDEN_CALL,
+    )
 
 
 def test_a_cancel_record_is_these_bytes():

@@ -14,7 +14,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from transports.base import Address, Delivery, Receipt
 from transports.errors import TransportError
@@ -203,20 +202,16 @@ class SharedReceiver:
                 self._paused = False
                 member.resume_all()
             due = now >= self._commit_at and not self._closed
-            offsets: Mapping[int, int] = {}
+            commit = due and not self._committing and bool(self._offsets.committable())
+            self._committing = self._committing or commit
             if due:
                 self._commit_at = now + self._config.commit_interval
-                if member is not None and not self._committing and not self._revoking:
-                    offsets = self._offsets.committable()
-                    self._committing = bool(offsets)
-        if member is not None and offsets:
-            future = member.commit_offsets(offsets)
-            future.add_callback(functools.partial(self._committed, offsets))
-            future.add_errback(self._not_committed)
+        if member is not None and commit:
+            member.commit().add_callback(self._committed).add_errback(self._not_committed)
         if due:
             self._watch(session, now)
 
-    def _committed(self, offsets: Mapping[int, int], _: Any) -> None:
+    def _committed(self, offsets: Mapping[int, int]) -> None:
         with self._changed:
             self._committing = False
             self._offsets.committed(offsets)
@@ -241,7 +236,7 @@ class SharedReceiver:
             self._queued_bytes = 0
             self._revoking = self._committing = False
             self._session = self._begin()
-        session.stop(0.0)
+        session.abandon()
 
     def _begin(self) -> Session:
         session = Session(self._config, self._topic, self._group, self)

@@ -41,28 +41,31 @@ def _stride(partitions: int) -> int:
 
 
 class StickySpread:
-    """Spreads messages without a key: in turn over the partitions, a few at a time.
+    """Spreads messages without a key: in turn over the partitions, those that can go together.
 
-    A partition keeps the turn for `run` messages or `span` seconds. A record batch costs about
-    twenty times as much as a record in it, so neighbours in time go together; yet no run is so
-    long that one server gets all of a burst. The turn passes to a distant partition: range
-    assignment gives neighbours to one server, and what is sent again shall reach another.
+    A partition keeps the turn as long as a batch for it waits to be sent, and for `run` messages at
+    most (KIP-480 and KIP-794 have this from the Java client). A record batch costs about twenty
+    times as much as a record in it, so what waits goes together; where nothing waits, each message
+    goes to another partition; and no run is so long that one server gets all of a burst. The turn
+    passes to a distant partition: range assignment gives neighbours to one server, and what is
+    sent again shall reach another.
     """
 
-    __slots__ = ("_left", "_run", "_span", "_turn", "_until")
+    __slots__ = ("_left", "_run", "_turn")
 
-    def __init__(self, start: int, run: int, span: float) -> None:
+    def __init__(self, start: int, run: int) -> None:
         self._turn = start
         self._run = run
-        self._span = span
         self._left = 0
-        self._until = 0.0
 
-    def choose(self, partitions: Sequence[int], now: float) -> int:
+    def turn(self, partitions: Sequence[int]) -> int:
         """Return the partition whose turn it is. `partitions` must not be empty."""
-        if self._left <= 0 or now >= self._until:
+        return partitions[self._turn % len(partitions)]
+
+    def choose(self, partitions: Sequence[int], *, waits: bool) -> int:
+        """Return the partition for a message; `waits`: a batch for `turn` is not sent yet."""
+        if self._left <= 0 or not waits:
             self._turn += _stride(len(partitions))
             self._left = self._run
-            self._until = now + self._span
         self._left -= 1
         return partitions[self._turn % len(partitions)]

@@ -11,7 +11,12 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from transports.base import Address, Message, OnSent
-from transports.errors import MessageTooLarge, TransportClosed, TransportError
+from transports.errors import (
+    MessageRefused,
+    MessageTooLarge,
+    TransportClosed,
+    TransportError,
+)
 from transports.kafka.config import KafkaConfig
 from transports.kafka.connection import connect, driver_settings
 from transports.kafka.partitioner import StickySpread, partition_for_key
@@ -24,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["SendPath"]
 
 _log = get_logger(__name__)
-_RUN, _SPAN = 32, 0.002
+_RUN = 64
 _RECORD_OVERHEAD, _HEADER_OVERHEAD = 100, 10
 
 
@@ -93,7 +98,7 @@ class SendPath:
             self._resolver.park(Waiting(address, message, on_sent), whole_topic=True)
             return
         if partition is None:
-            partition = self._choose(route, message.key)
+            partition = self._choose(producer, topic, route, message.key)
         elif not 0 <= partition < route.partitions:
             self._resolver.park(Waiting(address, message, on_sent), whole_topic=False)
             return
@@ -107,40 +112,42 @@ class SendPath:
         state = producer.state(topic)
         if not state.partitions:
             return None
-        spread = StickySpread(_begin(), _RUN, _SPAN) if route is None else route.spread
+        spread = StickySpread(_begin(), _RUN) if route is None else route.spread
         route = _Route(view, len(state.partitions), state.led, spread)
         self._routes[topic] = route
         return route
 
-    def _choose(self, route: _Route, key: bytes | None) -> int:
+    def _choose(self, producer: "Producer", topic: str, route: _Route, key: bytes | None) -> int:
         if key is not None:
             return partition_for_key(key, route.partitions)
         with self._turns:
-            return route.spread.choose(route.led, time.monotonic())
+            waits = producer.waits(topic, route.spread.turn(route.led))
+            return route.spread.choose(route.led, waits=waits)
 
     def _put(
         self, producer: "Producer", topic: str, partition: int, message: Message, on_sent: OnSent
     ) -> None:
-        body, headers, key = message
-        size = len(body) + _RECORD_OVERHEAD + (len(key) if key else 0)
-        for name, value in headers:
-            size += 4 * len(name) + len(value) + _HEADER_OVERHEAD
-        if size > self._config.max_message_bytes:
-            error = self._too_large(producer, topic, message)
-            if error is not None:
-                on_sent(error)
-                return
         try:
-            producer.put(topic, partition, message, on_sent)
+            error = self._too_large(producer, topic, message)
+            if error is None:
+                producer.put(topic, partition, message, on_sent)
         except TransportClosed as closed:
-            on_sent(closed)
+            error = closed
+        except (TypeError, ValueError) as reason:
+            error = MessageRefused(f"a message to {topic} can't be written: {reason}")
+        if error is not None:
+            on_sent(error)
 
     def _too_large(
         self, producer: "Producer", topic: str, message: Message
     ) -> TransportError | None:
-        size = producer.size(message)
+        """Look at the size: roughly and quickly, and closely where that is not enough."""
+        body, headers, key = message
         limit = self._config.max_message_bytes
-        if size <= limit:
+        size = len(body) + _RECORD_OVERHEAD + (len(key) if key else 0)
+        for name, value in headers:
+            size += 4 * len(name) + len(value) + _HEADER_OVERHEAD
+        if size <= limit or (size := producer.size(message)) <= limit:
             return None
         return MessageTooLarge(
             f"a message to {topic} takes {size} bytes, and max_message_bytes is {limit}; send "

@@ -27,7 +27,7 @@ __all__ = ["Resolver", "TopicState", "Topics", "Waiting", "judge"]
 _log = get_logger(__name__)
 _LOOK_AGAIN = 0.1
 _REFUSED_FOR = 2.0
-_MOST_WAITING = 10_000
+_MOST_WAITING, _MOST_PLACES, _MOST_REFUSED = 10_000, 200, 1_000
 _GRACE = 0.1
 """What the thread gets to end in, when the time for closing was used up by waiting."""
 
@@ -167,8 +167,10 @@ class Resolver:
         with self._lock:
             if self._closed is not None:
                 return TransportClosed(self._closed)
-            if self._parked >= _MOST_WAITING:
-                return Unreachable(f"{self._parked} messages wait already for unknown topics")
+            if self._parked >= _MOST_WAITING or len(self._queues) >= _MOST_PLACES:
+                return Unreachable(
+                    f"{self._parked} messages wait already for {len(self._queues)} unknown topics"
+                )
             error, until = self._refused.get(place, (None, 0.0))
             if error is not None and now < until:
                 return type(error)(*error.args)
@@ -197,7 +199,15 @@ class Resolver:
                     self._fail(list(self._queues), error)
                     continue
             if self._closed is None:
-                self._look(topics)
+                self._look_safely(topics)
+
+    def _look_safely(self, topics: Topics) -> None:
+        """Look; where that fails for a reason nobody thought of, fail who waits and live on."""
+        try:
+            self._look(topics)
+        except Exception as error:
+            _log.exception("kafka.look_failed")
+            self._fail(list(self._queues), Unreachable(f"topics can't be looked up: {error!r}"))
 
     def _look(self, topics: Topics) -> None:
         now = time.monotonic()
@@ -259,6 +269,8 @@ class Resolver:
                 _, queue = self._queues.pop(place, (0.0, deque[Waiting]()))
                 failed.extend(queue)
                 if isinstance(error, AddressUnknown | NotAuthorized):
+                    if len(self._refused) >= _MOST_REFUSED:
+                        self._refused.clear()
                     self._refused[place] = (error, time.monotonic() + _REFUSED_FOR)
             self._parked -= len(failed)
             self._note_left()

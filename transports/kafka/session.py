@@ -58,7 +58,7 @@ class Session:
         self.member: Member | None = None
         """The consumer, once it is connected."""
         self.polled_at = time.monotonic()
-        """When the last poll began or ended."""
+        """When the last poll began."""
         self.joining_since: float | None = time.monotonic()
         """Since when there is no assignment; None while there is one."""
         self._thread = threading.Thread(
@@ -71,7 +71,8 @@ class Session:
 
     def stuck(self, now: float, patience: float) -> str | None:
         """Say what has taken longer than `patience` seconds and should not."""
-        if now - self.polled_at > patience + self._config.poll_timeout:
+        poll = self._config.poll_timeout + self._config.revoke_timeout
+        if now - self.polled_at > patience + poll:
             return "poll does not return"
         if self.joining_since is not None and now - self.joining_since > patience:
             return "no assignment"
@@ -85,6 +86,13 @@ class Session:
             self.member.shut(timeout)
         if threading.current_thread() is not self._thread and self._thread.ident is not None:
             self._thread.join(max(0.0, deadline - time.monotonic()))
+
+    def abandon(self) -> None:
+        """Stop without waiting for anything."""
+        self._stopped.set()
+        if self.member is not None:
+            name = f"rpc-kafka-abandon-{self._config.client_id}-{self._topic}"
+            threading.Thread(target=self.member.shut, args=(0.0,), name=name, daemon=True).start()
 
     def _run(self) -> None:
         while not self._stopped.is_set():

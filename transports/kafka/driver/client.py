@@ -31,7 +31,7 @@ from transports.kafka.driver.sockets import close_socket, open_transport
 __all__ = ["Client", "open_client"]
 
 _FATAL = (SaslAuthenticationFailedError, UnsupportedSaslMechanismError, IllegalSaslStateError)
-_FATAL_WORDS = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", "No such file", "[SSL")
+_FATAL_WORDS = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER")
 _BUSY_WAIT_MS = 1000
 _STOP_MS = 1000
 

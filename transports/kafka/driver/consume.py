@@ -3,11 +3,12 @@
 # - pyright brings stubs of kafka-python 2; what is meant here is 3.0
 """Consumers made of kafka-python's parts, with the cured ones in their places.
 
-Owner of a consumer: the thread that polls it. `commit`, `pause`, `resume` and `close` may be called
-from one other thread: they touch only what kafka-python locks, or what runs on its I/O thread.
+Owner of a consumer: the thread that polls it. What may be called from others says so: it touches
+only what kafka-python locks, or what runs on its I/O thread.
 """
 
 import contextlib
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -37,6 +38,8 @@ __all__ = ["Consumer", "Member", "MemberEvents", "Reader"]
 _log = get_logger(__name__)
 _COMMIT_MS = 1000
 _FETCH_MS = 5000
+_CLOSE_GRACE = 0.3
+"""What closing may take beyond its timeout: answers are in, threads end."""
 
 Polled = list[tuple[int, list[Record]]]
 """What one poll brought: records by partition."""
@@ -114,7 +117,18 @@ class Consumer(KafkaConsumer):  # type: ignore[misc]  # kafka-python is untyped
             self.seek(tp, offset)
 
     def shut(self, timeout: float) -> None:
-        """Close within `timeout` seconds or a little more; a poll under way ends. Never raises."""
+        """Close within `timeout` seconds or a little more; a poll under way ends. Never raises.
+
+        On a thread of its own, since what stock waits for in closing may never come.
+        """
+        name = f"rpc-kafka-close-{self.config['client_id']}-{self.topic}"
+        closer = threading.Thread(target=self._shut, args=(timeout,), name=name, daemon=True)
+        closer.start()
+        closer.join(timeout + _CLOSE_GRACE)
+        if closer.is_alive():
+            _log.warning("kafka.close_hangs", topic=self.topic)
+
+    def _shut(self, timeout: float) -> None:
         half = timeout * 500
         self._commit_ms = min(_COMMIT_MS, half)
         try:
@@ -201,22 +215,22 @@ class Member(Consumer):
             with contextlib.suppress(RuntimeError):
                 self._settled.notify()
 
-    def commit_offsets(self, offsets: Mapping[int, int]) -> Future:
-        """Begin to commit; the future tells the outcome on the I/O thread. Any thread."""
-        named = {
-            TopicPartition(self.topic, partition): OffsetAndMetadata(offset, "", -1)
-            for partition, offset in offsets.items()
-        }
-        return self._manager.call_soon(self._coordinator._send_offset_commit_request, named)
+    def commit(self) -> Future:
+        """Begin to commit what is `committable`; the future gives it, on the I/O thread.
+
+        Any thread. It is asked for where assignments change too, so that nothing is committed of a
+        partition that has gone to another.
+        """
+        return self._manager.call_soon(self._commit)
 
     def pause_all(self) -> None:
-        """Fetch nothing more from what is assigned."""
+        """Fetch nothing more from what is assigned. Any thread."""
         for tp in self.assignment():
             if self._subscription.is_assigned(tp):
                 self.pause(tp)
 
     def resume_all(self) -> None:
-        """Fetch again from what is paused."""
+        """Fetch again from what is paused. Any thread."""
         for tp in self.paused():
             if self._subscription.is_assigned(tp):
                 self.resume(tp)
@@ -226,14 +240,23 @@ class Member(Consumer):
         deadline = time.monotonic() + self._revoke_timeout
         while not self._events.drained() and (left := deadline - time.monotonic()) > 0:
             await self._settled(left)
-        offsets = self._events.committable()
         try:
-            if offsets:
-                await self._manager.wait_for(self.commit_offsets(offsets), self._commit_ms)
+            await self._manager.wait_for(self.commit(), self._commit_ms)
         except KafkaError as error:
-            _log.warning("kafka.commit_failed", topic=self.topic, offsets=offsets, why=str(error))
+            _log.warning("kafka.commit_failed", topic=self.topic, why=str(error))
         finally:
             self._events.gave_up()
+
+    async def _commit(self) -> Mapping[int, int]:
+        offsets = self._events.committable()
+        if offsets:
+            await self._coordinator._send_offset_commit_request(
+                {
+                    TopicPartition(self.topic, partition): OffsetAndMetadata(offset, "", -1)
+                    for partition, offset in offsets.items()
+                }
+            )
+        return offsets
 
     async def _take_over(self, partitions: frozenset[int]) -> None:
         tps = [TopicPartition(self.topic, partition) for partition in sorted(partitions)]

@@ -265,6 +265,10 @@ class Producer:
         if self._accumulator.put(tp, message, on_sent) and not self._busy(tp):
             self._client.wakeup()
 
+    def waits(self, topic: str, partition: int) -> bool:
+        """Whether a batch for this partition waits to be sent; when read, perhaps no more."""
+        return bool(self._accumulator._batches.get(TopicPartition(topic, partition)))
+
     def _busy(self, tp: Any) -> bool:
         """Whether the leader's connection is full: its reply will wake the sender."""
         connection = self._client._manager._conns.get(self._cluster.leader_for_partition(tp))
