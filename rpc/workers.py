@@ -9,7 +9,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
-from queue import SimpleQueue
 from typing import Any
 
 __all__ = ["EventLoop", "Workers"]
@@ -18,10 +17,22 @@ Task = Callable[[], object]
 
 
 class Workers:
-    """`count` daemon threads named `rpc-worker-N`, fed by one queue. Tasks must not raise."""
+    """`count` daemon threads named `rpc-worker-N`, fed by one queue. Tasks must not raise.
+
+    At most one thread is being woken at a time, and it wakes the next while there is more to do: a
+    burst of short tasks is done by one or two threads that are awake, and not by as many as there
+    are, each woken for one task and all in wait for the interpreter's lock. Tasks that block take
+    as many threads as they need.
+
+    `deque` and `list` steps are atomic; the order in which they are made is what counts here: a
+    task is added before the idle are looked at, and a thread is among the idle before it looks for
+    tasks a last time.
+    """
 
     def __init__(self, count: int) -> None:
-        self._tasks: SimpleQueue[Task | None] = SimpleQueue()
+        self._tasks: deque[Task | None] = deque()
+        self._idle: list[threading.Lock] = []
+        self._waking = False
         self._threads = [
             threading.Thread(target=self._work, name=f"rpc-worker-{number}", daemon=True)
             for number in range(count)
@@ -31,23 +42,58 @@ class Workers:
 
     def submit(self, task: Task) -> None:
         """Run `task` on the next free thread; the caller bounds how many wait."""
-        self._tasks.put(task)
+        self._tasks.append(task)
+        self._wake_one()
 
     def close(self, timeout: float) -> None:
         """Stop the threads that are idle, and wait `timeout` seconds for the others.
 
         A handler that never returns keeps its thread, which does not keep the process.
         """
-        for _ in self._threads:
-            self._tasks.put(None)
+        self._tasks.extend(None for _ in self._threads)
+        self._wake_one()
         ends = time.monotonic() + timeout
         for thread in self._threads:
             thread.join(max(0.0, ends - time.monotonic()))
 
     def _work(self) -> None:
-        while (task := self._tasks.get()) is not None:
+        gate = threading.Lock()
+        gate.acquire()
+        while True:
+            try:
+                task = self._tasks.popleft()
+            except IndexError:
+                self._park(gate)
+                continue
+            if self._tasks:
+                self._wake_one()
+            if task is None:
+                return
             task()
             del task  # an idle worker must not keep the last request alive
+
+    def _park(self, gate: threading.Lock) -> None:
+        """Wait until there is something to do, or go on at once where there is already."""
+        self._idle.append(gate)
+        if self._tasks:
+            try:
+                self._idle.remove(gate)
+            except ValueError:
+                pass  # about to be woken: the gate is, or will be, open
+            else:
+                return
+        gate.acquire()
+        self._waking = False
+
+    def _wake_one(self) -> None:
+        if self._waking:
+            return
+        try:
+            gate = self._idle.pop()
+        except IndexError:
+            return
+        self._waking = True
+        gate.release()
 
 
 class EventLoop:
