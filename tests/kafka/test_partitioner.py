@@ -4,11 +4,14 @@ import itertools
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kafka.partitioner import murmur2 as stock_murmur2
 
 from transports.kafka.partitioner import StickySpread, murmur2, partition_for_key
+
+# A busy machine says nothing about the code.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 # What kafka-clients 4.4.0 answers: Utils.murmur2 and BuiltInPartitioner.partitionForKey.
 GOLDEN = [
@@ -37,6 +40,7 @@ def test_a_key_goes_where_the_java_client_sends_it(key, signed, of_12, of_1000):
     assert partition_for_key(key, 1000) == of_1000
 
 
+@UNHURRIED
 @given(st.binary(max_size=70))
 def test_the_hash_is_the_one_of_kafka_python(key):
     assert murmur2(key) == stock_murmur2(key)
@@ -76,6 +80,7 @@ def test_what_is_sent_again_leaves_the_block_of_partitions_of_one_server(servers
     assert stays <= 24 // servers
 
 
+@UNHURRIED
 @given(waiting=st.lists(st.booleans(), min_size=90, max_size=90), partitions=st.integers(1, 12))
 def test_shares_differ_by_no_more_than_a_run_whatever_waits(waiting, partitions):
     spread = StickySpread(start=5, run=8)

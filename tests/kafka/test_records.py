@@ -1,12 +1,15 @@
 """Reading the records of a batch: equal to what was written, and unharmed by what was not."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
 from transports.base import Message
 from transports.kafka.records import Base, read_records
+
+# A busy machine says nothing about the code.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 HEADER = DefaultRecordBatch.HEADER_STRUCT.size
 MESSAGES = st.builds(
@@ -42,6 +45,7 @@ def read(data, count, base=START):
     return list(read_records(data, HEADER, count, base))
 
 
+@UNHURRIED
 @given(st.lists(MESSAGES, min_size=1, max_size=8))
 def test_what_was_written_is_read(messages):
     records = read(written(messages), len(messages), Base(1000, 1_700_000_000_000, None))
@@ -61,6 +65,7 @@ ALIKE = st.builds(
 )
 
 
+@UNHURRIED
 @given(st.lists(ALIKE, min_size=2, max_size=12))
 def test_headers_that_begin_as_those_of_their_neighbour_are_read_as_they_are(messages):
     records = read(written(messages), len(messages))
@@ -118,6 +123,7 @@ def test_a_record_that_lies_about_its_length_ends_the_batch():
     assert "the rest of the batch can't be read" in str(records[1].problem)
 
 
+@UNHURRIED
 @given(
     messages=st.lists(MESSAGES, min_size=1, max_size=4),
     edits=st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255)), max_size=6),
@@ -136,6 +142,7 @@ def test_no_bytes_can_raise_or_hang(messages, edits, cut):
     assert all(record.problem or record.message for record in records)
 
 
+@UNHURRIED
 @given(st.binary(max_size=400), st.integers(1, 50))
 def test_noise_is_told_as_problems_or_read(noise, count):
     records = list(read_records(noise, 0, count, Base(0, 0, None)))

@@ -46,6 +46,7 @@ class SharedReceiver:
         self._failure: TransportError | None = None
         self._closed = False
         self._paused = False
+        self._starved = False  # whether something is queued that there was no room to hand out
         self._revoking = False
         self._committing = False
         self._commit_at = 0.0
@@ -173,6 +174,7 @@ class SharedReceiver:
             if log is not None:
                 space -= record.size
                 deliveries.append(self._delivery(partition, record, log, now))
+        self._starved = bool(self._queue)
         return deliveries
 
     def _delivery(self, partition: int, record: Record, log: PartitionLog, now: float) -> Delivery:
@@ -187,7 +189,7 @@ class SharedReceiver:
         with self._changed:
             if not log.settle(delivery.receipt.offset):
                 return
-            full = self._paused or bool(self._queue)
+            full = self._paused or self._starved
             member = self._session.member if self._revoking else None
             if full:
                 self._changed.notify_all()
@@ -207,7 +209,7 @@ class SharedReceiver:
             if due:
                 self._commit_at = now + self._config.commit_interval
         if member is not None and commit:
-            member.commit().add_callback(self._committed).add_errback(self._not_committed)
+            member.begin_commit().add_callback(self._committed).add_errback(self._not_committed)
         if due:
             self._watch(session, now)
 

@@ -133,7 +133,8 @@ class SendPath:
                 producer.put(topic, partition, message, on_sent)
         except TransportClosed as closed:
             error = closed
-        except (TypeError, ValueError) as reason:
+        except Exception as reason:
+            # Whatever is in a message that is none: nobody waits for ever, and no thread ends of it
             error = MessageRefused(f"a message to {topic} can't be written: {reason}")
         if error is not None:
             on_sent(error)

@@ -215,7 +215,7 @@ class Member(Consumer):
             with contextlib.suppress(RuntimeError):
                 self._settled.notify()
 
-    def commit(self) -> Future:
+    def begin_commit(self) -> Future:
         """Begin to commit what is `committable`; the future gives it, on the I/O thread.
 
         Any thread. It is asked for where assignments change too, so that nothing is committed of a
@@ -241,7 +241,7 @@ class Member(Consumer):
         while not self._events.drained() and (left := deadline - time.monotonic()) > 0:
             await self._settled(left)
         try:
-            await self._manager.wait_for(self.commit(), self._commit_ms)
+            await self._manager.wait_for(self.begin_commit(), self._commit_ms)
         except KafkaError as error:
             _log.warning("kafka.commit_failed", topic=self.topic, why=str(error))
         finally:
