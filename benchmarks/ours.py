@@ -3,8 +3,9 @@
 import asyncio
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
+from functools import partial
+from queue import SimpleQueue
 
 from benchmarks.contract import Echo, EchoImpl
 from rpc import Call, Channel, Server, Stub
@@ -33,20 +34,21 @@ class OurClient:
         if in_flight == 1:  # one call after the other is what `result()` is for
             return _loop(lambda: self._stub.echo(text), ends)
         latencies: list[float] = []
-        calls: deque[Call[str]] = deque()
-        while time.perf_counter() < ends:
-            if len(calls) == in_flight:
-                calls.popleft().result()
-            begun = time.perf_counter()
+        room: SimpleQueue[None] = SimpleQueue()
+        for _ in range(in_flight):
+            room.put(None)
 
-            def done(_: Call[str], begun: float = begun) -> None:
-                latencies.append(time.perf_counter() - begun)
-
-            call = self._stub.echo.future(text)
-            call.add_done_callback(done)
-            calls.append(call)
-        for call in calls:
+        def done(begun: float, call: Call[str]) -> None:
+            latencies.append(time.perf_counter() - begun)
             call.result()
+            room.put(None)
+
+        while time.perf_counter() < ends:
+            room.get()
+            begun = time.perf_counter()
+            self._stub.echo.future(text).add_done_callback(partial(done, begun))
+        for _ in range(in_flight):
+            room.get()
         return latencies
 
     def _threads(self, in_flight: int, text: str, ends: float) -> list[float]:

@@ -46,21 +46,23 @@ class Dispatcher:
         Raises only `CancelledError`, where the task was cancelled though the caller still waits.
         """
         handling(job.context)  # the task has a context of its own
-        chain = Chain(self._interceptors)
+        chain = Chain(self._interceptors) if self._interceptors else None
         entered = self._enter(job, chain)
         if isinstance(entered, msgspec.Struct):
-            entered = chain.leave(await self._await_handler(job, entered))
+            entered = await self._await_handler(job, entered)
+            entered = entered if chain is None else chain.leave(entered)
         return self._conclude(job, entered)
 
     def _run(self, job: Job) -> Message:
         handling(job.context)
-        chain = Chain(self._interceptors)
+        chain = Chain(self._interceptors) if self._interceptors else None
         entered = self._enter(job, chain)
         if isinstance(entered, msgspec.Struct):
-            entered = chain.leave(self._call_handler(job, entered))
+            entered = self._call_handler(job, entered)
+            entered = entered if chain is None else chain.leave(entered)
         return self._conclude(job, entered)
 
-    def _enter(self, job: Job, chain: Chain) -> msgspec.Struct | Outcome:
+    def _enter(self, job: Job, chain: Chain | None) -> msgspec.Struct | Outcome:
         """Return the arguments to call the handler with, or the outcome where it is not called."""
         if job.context.cancelled:  # while it waited for a worker
             return Outcome(error=_not_started(job))
@@ -69,7 +71,7 @@ class Dispatcher:
         except DecodeError as error:
             message = f"{job.handler.spec.full_name}: {error}"
             return Outcome(error=InvalidArgument(message=message, certainty=Certainty.NOT_EXECUTED))
-        if not self._interceptors:
+        if chain is None:
             return arguments
         entered = chain.enter(
             CallInfo(

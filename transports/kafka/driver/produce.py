@@ -20,13 +20,14 @@ from kafka.producer.producer_batch import ProducerBatch
 from kafka.producer.record_accumulator import RecordAccumulator
 from kafka.producer.sender import Sender
 from kafka.record.default_records import DefaultRecordBatchBuilder
-from kafka.record.memory_records import MemoryRecords, MemoryRecordsBuilder
+from kafka.record.memory_records import MemoryRecords
 from kafka.structs import TopicPartition
 from kafka.util import ensure_valid_topic_name
 
 from transports.base import Message, OnSent, Receipt
 from transports.errors import TransportClosed
 from transports.kafka.driver.client import Client
+from transports.kafka.driver.write import BatchBuilder
 from transports.kafka.errors import indefinite, sending
 from transports.kafka.resolver import TopicState
 from transports.log import get_logger
@@ -48,7 +49,7 @@ class Batch(ProducerBatch):  # type: ignore[misc]  # kafka-python is untyped
     def put(self, message: Message, on_sent: OnSent) -> bool:
         """Append a record; False when the batch is full."""
         body, headers, key = message
-        if self.records.append(None, key, body, headers) is None:
+        if not self.records.put(key, body, headers):
             return False
         self._record_futures.append(on_sent)
         return True
@@ -82,9 +83,7 @@ class Accumulator(RecordAccumulator):  # type: ignore[misc]  # kafka-python is u
             return True
 
     def _begin(self, tp: Any, created: float) -> Batch:
-        records = MemoryRecordsBuilder(
-            2, self.config["compression_attrs"], self.config["batch_size"]
-        )
+        records = BatchBuilder(self.config["compression_attrs"], self.config["batch_size"])
         return Batch(tp, records, now=created)
 
     def requeue(self, batch: Batch, parts: Iterable[Iterable[int]]) -> None:
