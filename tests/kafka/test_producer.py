@@ -328,6 +328,7 @@ def test_closing_does_not_wait_for_what_can_not_be_sent():
 
     assert time.monotonic() - began < 1
     assert kinds(outcomes) == [TransportClosed]
+    assert not [t.name for t in threading.enumerate() if "in-vain" in t.name]
 
 
 def test_sending_after_close_is_told(kit, outcome_of):

@@ -1,6 +1,7 @@
 """Connecting to brokers: the settings all clients share, and failures told with their cause."""
 
 import logging
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,8 +51,12 @@ def connect(
     *,
     thread_name: str | None,
     timeout: float | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> "Client":
-    """Return a connected client; see `open_client`. Raises a `TransportError` with the cause."""
+    """Return a connected client; see `open_client`. Raises a `TransportError` with the cause.
+
+    Gives up a moment after `cancelled` tells that nobody waits for it any more.
+    """
     # kafka-python takes 50 ms to import: nobody waits for it before a transport is used
     from transports.kafka.driver.client import open_client  # noqa: PLC0415
     from transports.kafka.driver.version import check_version  # noqa: PLC0415
@@ -63,7 +68,7 @@ def connect(
     _hush()
     wait = config.connect_timeout if timeout is None else min(timeout, config.connect_timeout)
     try:
-        return open_client(settings, thread_name=thread_name, timeout=wait)
+        return open_client(settings, thread_name=thread_name, timeout=wait, cancelled=cancelled)
     except Exception as error:
         raise connecting(error, config.bootstrap) from error
 

@@ -182,7 +182,9 @@ class SendPath:
             "max_in_flight_requests_per_connection": 1,
             **config.settings("producer"),
         }
-        client = connect(config, settings, thread_name=None)
+        client = connect(
+            config, settings, thread_name=None, cancelled=lambda: self._resolver.closed
+        )
         from transports.kafka.driver.produce import Producer  # noqa: PLC0415 - imports kafka-python
 
         producer = Producer(client, settings, f"rpc-kafka-sender-{config.client_id}")

@@ -28,7 +28,7 @@ _log = get_logger(__name__)
 _LOOK_AGAIN = 0.1
 _REFUSED_FOR = 2.0
 _MOST_WAITING, _MOST_PLACES, _MOST_REFUSED = 10_000, 200, 1_000
-_GRACE = 0.1
+_GRACE = 0.3
 """What the thread gets to end in, when the time for closing was used up by waiting."""
 
 
@@ -117,6 +117,11 @@ class Resolver:
         self.engaged = False
         """Whether anything waits; read without the lock, before asking `wait_behind`."""
 
+    @property
+    def closed(self) -> bool:
+        """Whether nobody waits for an answer any more."""
+        return self._closed is not None
+
     def wait_behind(self, waiting: Waiting) -> bool:
         """Queue a message behind earlier ones to its address, if there are any that wait."""
         with self._lock:
@@ -195,6 +200,8 @@ class Resolver:
                 try:
                     topics = self._open_topics()
                 except TransportError as error:
+                    if self.closed:
+                        return
                     _log.warning("kafka.connect_failed", why=str(error))
                     self._fail(list(self._queues), error)
                     continue

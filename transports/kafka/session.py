@@ -128,7 +128,7 @@ class Session:
             **config.settings("consumer"),
         }
         name = f"rpc-kafka-io-{config.client_id}-{self._topic}"
-        client = connect(config, settings, thread_name=name)
+        client = connect(config, settings, thread_name=name, cancelled=self._stopped.is_set)
         member = Member(client, settings, self._topic, self, config.revoke_timeout)
         try:
             member.join(config.connect_timeout)

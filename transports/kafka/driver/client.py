@@ -33,6 +33,7 @@ __all__ = ["Client", "open_client"]
 _FATAL = (SaslAuthenticationFailedError, UnsupportedSaslMechanismError, IllegalSaslStateError)
 _FATAL_WORDS = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER")
 _BUSY_WAIT_MS = 1000
+_LOOK_AGAIN_MS = 100
 _STOP_MS = 1000
 
 
@@ -127,8 +128,8 @@ class Client(KafkaNetClient):  # type: ignore[misc]  # kafka-python is untyped
         delay: float = super().connection_delay(node_id)
         return delay * 1000
 
-    def bootstrap(self, timeout: float) -> None:
-        """Find a broker; give up as soon as every address has refused us.
+    def bootstrap(self, timeout: float, cancelled: Callable[[], bool]) -> None:
+        """Find a broker; give up when every address has refused us, or soon after `cancelled`.
 
         Raises what the last connection met, or `KafkaTimeoutError`.
         """
@@ -148,12 +149,13 @@ class Client(KafkaNetClient):  # type: ignore[misc]  # kafka-python is untyped
         deadline = time.monotonic() + timeout
         found = manager.bootstrap_async(timeout * 1000)
         found.add_both(settle)
-        try:
-            self._net.run(manager.wait_for, gate, max(0.0, deadline - time.monotonic()) * 1000)
-        except KafkaTimeoutError as error:
-            raise manager.trouble or error from None
+        while not gate.is_done and time.monotonic() < deadline and not cancelled():
+            with contextlib.suppress(KafkaTimeoutError):
+                self._net.run(manager.wait_for, gate, _LOOK_AGAIN_MS)
         if not found.succeeded():
-            raise next(iter(manager.refused.values()), None) or manager.trouble or found.exception
+            refusal = next(iter(manager.refused.values()), None)
+            late = KafkaTimeoutError(f"no broker within {timeout} s")
+            raise refusal or manager.trouble or found.exception or late
 
     def close(self, node_id: object = None) -> None:
         """Close one connection, or all, the loop and its thread.
@@ -177,7 +179,11 @@ class Client(KafkaNetClient):  # type: ignore[misc]  # kafka-python is untyped
 
 
 def open_client(
-    configs: Mapping[str, object], *, thread_name: str | None, timeout: float
+    configs: Mapping[str, object],
+    *,
+    thread_name: str | None,
+    timeout: float,
+    cancelled: Callable[[], bool],
 ) -> Client:
     """Return a client that has reached a broker.
 
@@ -188,7 +194,7 @@ def open_client(
     try:
         if thread_name is not None:
             _start(client._net, thread_name)
-        client.bootstrap(timeout)
+        client.bootstrap(timeout, cancelled)
     except BaseException:
         client.shut()
         raise
