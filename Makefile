@@ -18,7 +18,7 @@ lint: .venv/dev ## format, lint, and which package may import which
 
 types: .venv/dev ## mypy --strict and pyright
 	$(BIN)/mypy
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 unit: .venv/dev ## what needs no broker
 	$(BIN)/pytest -m "not kafka"
