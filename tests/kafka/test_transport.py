@@ -1,7 +1,9 @@
 """The transport as a whole: cheap to import and to make, one life, receivers that end with it."""
 
+import gc
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -29,6 +31,26 @@ def test_a_closed_transport_opens_and_prepares_nothing():
             transport.receiver(Address("t"), shared=shared)
     with pytest.raises(TransportClosed):
         transport.prepare(Address("t"), 1)
+
+
+def test_closing_closes_receivers_that_nobody_remembers(kit):
+    transport, topic = kit.transport(client_id="forgetful"), kit.topic(1)
+    for shared in (True, False):
+        transport.receiver(Address(topic), shared=shared)
+    gc.collect()
+    open_ = [t.name for t in threading.enumerate() if "forgetful" in t.name]
+    transport.close(5)
+
+    assert len(open_) == 3
+    assert not [t.name for t in threading.enumerate() if "forgetful" in t.name]
+
+
+def test_receivers_that_were_closed_are_forgotten(kit):
+    transport, topic = kit.transport(), kit.topic(1)
+    for _ in range(3):
+        transport.receiver(Address(topic), shared=False).close(1)
+
+    assert len(transport._receivers) == 1
 
 
 def test_leaving_a_with_block_closes(kit):

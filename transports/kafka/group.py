@@ -58,6 +58,11 @@ class SharedReceiver:
         """The topic to send to."""
         return Address(self._topic)
 
+    @property
+    def closed(self) -> bool:
+        """Whether it has been closed."""
+        return self._closed
+
     def receive(self, max_wait: float) -> Sequence[Delivery]:
         """Return what has arrived; see `Receiver.receive`."""
         check_not_forked(self._pid)

@@ -55,6 +55,11 @@ class Inbox:
         """The topic and the partition to send to."""
         return self._address
 
+    @property
+    def closed(self) -> bool:
+        """Whether it has been closed."""
+        return self._closed.is_set()
+
     def receive(self, max_wait: float) -> Sequence[Delivery]:
         """Return what has arrived; see `Receiver.receive`."""
         check_not_forked(self._pid)

@@ -9,13 +9,17 @@ import threading
 import time
 import weakref
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from transports.base import Address, Message, OnSent, Receiver
 from transports.errors import AddressUnknown, ConfigurationError, TransportClosed
 from transports.kafka.config import KafkaConfig
 from transports.kafka.fork import AFTER_FORK
 from transports.kafka.producer import SendPath
+
+if TYPE_CHECKING:
+    from transports.kafka.group import SharedReceiver
+    from transports.kafka.inbox import Inbox
 
 __all__ = ["KafkaTransport"]
 
@@ -30,7 +34,7 @@ class KafkaTransport:
         self._config = config
         self._lock = threading.Lock()
         self._closed: str | None = None
-        self._receivers: weakref.WeakSet[Receiver] = weakref.WeakSet()
+        self._receivers: list[Inbox | SharedReceiver] = []
         self._sends = SendPath(config)
         _ALIVE.add(self)
 
@@ -68,7 +72,8 @@ class KafkaTransport:
         self._check_open()
         receiver = self._open(address, shared=shared)
         with self._lock:
-            self._receivers.add(receiver)
+            self._receivers = [open_ for open_ in self._receivers if not open_.closed]
+            self._receivers.append(receiver)
             closed = self._closed
         if closed is not None:
             receiver.close(0.0)
@@ -82,7 +87,7 @@ class KafkaTransport:
             if self._closed is not None:
                 return
             self._closed = "the transport is closed"
-            receivers = list(self._receivers)
+            receivers, self._receivers = self._receivers, []
         self._sends.refuse(self._closed)
         for receiver in receivers:
             receiver.close(max(0.0, deadline - time.monotonic()))
@@ -99,7 +104,7 @@ class KafkaTransport:
     ) -> None:
         self.close(5.0)
 
-    def _open(self, address: Address, *, shared: bool) -> Receiver:
+    def _open(self, address: Address, *, shared: bool) -> "Inbox | SharedReceiver":
         if not shared:
             from transports.kafka.inbox import Inbox  # noqa: PLC0415 - imports kafka-python
 

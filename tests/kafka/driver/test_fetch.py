@@ -33,7 +33,7 @@ def test_stock_raises_once_and_then_never_returns(bootstrap, poisoned):
     def poll():
         try:
             consumer.poll(1000)
-        except CorruptRecordError as error:
+        except Exception as error:
             raised.append(error)
 
     while not raised:
@@ -47,5 +47,5 @@ def test_stock_raises_once_and_then_never_returns(bootstrap, poisoned):
     consumer.close(timeout_ms=1000)
 
     assert hung
-    assert len(raised) >= 1
+    assert isinstance(raised[0], CorruptRecordError)
     assert not polling.is_alive(), "what `abandon` takes away does not let the thread out"
