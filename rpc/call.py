@@ -7,19 +7,16 @@ what `.sent` resolves to; a call that nobody asks for it takes no lock.
 
 import threading
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from contracts import Cancelled, Certainty, DeadlineExceeded, RpcError
 from rpc.calls import CallState
 from rpc.completion import Completion
 from rpc.envelope import Reply
 from rpc.interceptor import Chain, Outcome
+from rpc.route import Route
 from transports.base import Headers, Receipt
 from transports.log import get_logger
-
-if TYPE_CHECKING:
-    from rpc.channel import Channel
-    from rpc.route import Route
 
 __all__ = ["Call"]
 
@@ -33,7 +30,7 @@ class Call(Generic[R]):
     """A call in flight. Thread-safe; awaitable from any event loop, any number of times."""
 
     __slots__ = (
-        "_channel",
+        "_cancel",
         "_end",
         "_outcome",
         "_sent",
@@ -55,8 +52,8 @@ class Call(Generic[R]):
 
     def __init__(
         self,
-        channel: "Channel",
-        route: "Route",
+        cancel: "Callable[[Call[Any]], bool]",
+        route: Route,
         call_id: bytes,
         timeout: float,
         deadline: float,
@@ -65,7 +62,7 @@ class Call(Generic[R]):
         key: bytes | None = None,
         metadata: Headers = (),
     ) -> None:
-        self._channel = channel
+        self._cancel = cancel
         self.route = route
         self.call_id = call_id
         """16 random bytes, the same for every attempt."""
@@ -113,7 +110,7 @@ class Call(Generic[R]):
 
     def cancel(self) -> bool:
         """End the call with `Cancelled` and tell the server; False if it had ended already."""
-        return self._channel.cancel(self)
+        return self._cancel(self)
 
     @property
     def sent(self) -> "Sent":

@@ -145,7 +145,7 @@ class Channel:
         """
         timeout = route.timeout if options.timeout is None else options.timeout
         timeout = effective_timeout(timeout, inherited_timeout())
-        call: Call[Any] = Call(self, route, os.urandom(16), timeout, self._clock() + timeout)
+        call: Call[Any] = Call(self.cancel, route, os.urandom(16), timeout, self._clock() + timeout)
         try:
             call.key = options.key if options.key is not None else route.spec.key_of(arguments)
         except EncodeError as error:

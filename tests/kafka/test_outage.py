@@ -13,6 +13,8 @@ from transports.errors import SendUncertain, TransportClosed, Unreachable
 from transports.kafka import KafkaConfig, KafkaTransport
 from transports.kafka.broker import Broker
 
+pytestmark = pytest.mark.kafka
+
 IMPATIENT = {"request_timeout": 0.5, "delivery_timeout": 1.5}
 
 

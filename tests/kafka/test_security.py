@@ -27,6 +27,8 @@ from transports.errors import (
 from transports.kafka import open_transport
 from transports.kafka.broker import Broker
 
+pytestmark = pytest.mark.kafka
+
 PASSWORD = "correct horse"
 SOON = 6.0
 """Seconds within which each failure must be told: five, and what a busy machine adds."""
