@@ -276,7 +276,7 @@ class Server:
         for receiver in self._receivers:
             receiver.close(timeout)
         if self._workers is not None:
-            self._workers.close(0.0)
+            self._workers.close(1.0)  # idle ones end at once; a stuck one is left behind
         if self._loop is not None:
             self._loop.close(timeout)
         if self._transport is not None and self._transport is not self._given:
