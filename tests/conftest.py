@@ -1,6 +1,7 @@
 """Fixtures that the whole suite shares: one real Kafka broker for the session."""
 
 import os
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -13,6 +14,11 @@ from transports.kafka.broker import Broker
 
 if TYPE_CHECKING:
     from kafka import KafkaAdminClient
+
+# A suite that is started in the background has SIGINT ignored, and so have the processes that it
+# starts; what they do on Ctrl-C is tested all the same.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _KAFKA_FIXTURES = {"broker", "bootstrap"}
 
