@@ -15,10 +15,12 @@ from transports.kafka.broker import Broker
 if TYPE_CHECKING:
     from kafka import KafkaAdminClient
 
-# A suite that is started in the background has SIGINT ignored, and so have the processes that it
-# starts; what they do on Ctrl-C is tested all the same.
+# A suite in the background, or under nohup, has these signals ignored, and so have the processes
+# that it starts; what they do on Ctrl-C is tested all the same: a handler is not inherited.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 _KAFKA_FIXTURES = {"broker", "bootstrap"}
 
