@@ -209,14 +209,14 @@ class InFlight:
                 self._pending.take(reply.call_id)
                 self._again.remove(reply.call_id)
                 return call
-        return self._refused(call, reply)
+        self._refused(call, reply)
+        return None
 
-    def _refused(self, call: Call[Any], reply: Reply) -> Call[Any] | None:
+    def _refused(self, call: Call[Any], reply: Reply) -> None:
         """Treat a reply whose code is worth a retry as a failed attempt."""
         error = call.route.read(reply).error
         if isinstance(error, RpcError):
             self._attempt_failed(call, reply.attempt, error)
-        return None
 
     def _count_foreign(self) -> None:
         with self._lock:

@@ -10,11 +10,8 @@ from typing import Unpack
 
 from rpc.server import Server, ServerOptions
 from transports.base import Transport
-from transports.log import get_logger
 
 __all__ = ["serve"]
-
-_log = get_logger("rpc.server")
 
 
 def serve(

@@ -150,7 +150,8 @@ class Transport(Protocol):
         """Close what is open and fail what is unsent, within `timeout` seconds; again: nothing."""
         ...
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self,
@@ -159,7 +160,7 @@ class Transport(Protocol):
         trace: TracebackType | None,
     ) -> None:
         """Close with a timeout of 5 seconds."""
-        ...
+        self.close(5.0)
 
 
 class OpenTransport(Protocol):

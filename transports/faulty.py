@@ -9,8 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from threading import Condition, Lock, Thread, current_thread
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from transports.base import Address, Message, OnSent, Receipt, Receiver, Transport
 from transports.errors import SendUncertain, TransportClosed, TransportError
@@ -28,7 +27,7 @@ class _Held(NamedTuple):
     on_sent: OnSent
 
 
-class FaultyTransport:
+class FaultyTransport(Transport):
     """Any transport, with faults on its sends; receiving is the inner transport's own.
 
     Thread-safe. What goes wrong depends on the seed and on the order of the sends alone: with one
@@ -201,17 +200,6 @@ class FaultyTransport:
         if self._timer is not None and self._timer is not current_thread():
             self._timer.join(max(0.0, end - time.monotonic()))
         self._inner.close(max(0.0, end - time.monotonic()))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close(5.0)
 
 
 def _closed(address: Address) -> TransportClosed:

@@ -8,10 +8,9 @@ import os
 import threading
 import time
 import weakref
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from transports.base import Address, Message, OnSent, Receiver
+from transports.base import Address, Message, OnSent, Receiver, Transport
 from transports.errors import AddressUnknown, ConfigurationError, TransportClosed
 from transports.kafka.config import KafkaConfig
 from transports.kafka.fork import AFTER_FORK
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["KafkaTransport"]
 
 
-class KafkaTransport:
+class KafkaTransport(Transport):
     """Moves messages over Apache Kafka. See `Transport`; any thread may call any method.
 
     Constructing it does no I/O: the first use connects. It can't be used after a fork.
@@ -92,17 +91,6 @@ class KafkaTransport:
         for receiver in receivers:
             receiver.close(max(0.0, deadline - time.monotonic()))
         self._sends.close(max(0.0, deadline - time.monotonic()))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close(5.0)
 
     def _open(self, address: Address, *, shared: bool) -> "Inbox | SharedReceiver":
         if not shared:

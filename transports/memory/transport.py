@@ -5,11 +5,9 @@ Owner: `_receivers` and `_closed` are touched under `_lock`; topics belong to th
 
 from collections.abc import Callable
 from threading import Lock
-from types import TracebackType
-from typing import Self
 from urllib.parse import parse_qsl, urlsplit
 
-from transports.base import Address, Message, OnSent, Receipt, Receiver
+from transports.base import Address, Message, OnSent, Receipt, Receiver, Transport
 from transports.errors import (
     ConfigurationError,
     MessageTooLarge,
@@ -33,7 +31,7 @@ _DEFAULTS = {
 }
 
 
-class MemoryTransport:
+class MemoryTransport(Transport):
     """A broker inside this process, with the guarantees of `transports.base` and its refusals too.
 
     Transports of one `name` share topics and messages; the last one to close drops them. Nothing
@@ -166,17 +164,6 @@ class MemoryTransport:
         for receiver in receivers:
             receiver.close(timeout)
         release_broker(self._name)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close(5.0)
 
 
 def _check_positive(**settings: int) -> None:
