@@ -282,6 +282,19 @@ def test_a_receiver_that_nobody_asks_takes_no_more_than_its_bound(kit, eventuall
     assert len(receiver._queue) == waiting
 
 
+@pytest.mark.parametrize(("count", "size"), [(10, 100_000), (1, 1_048_000)])
+def test_a_backlog_and_a_message_larger_than_a_connection_s_stock_bound_are_read(
+    kit, taken, count, size
+):
+    """Left alone, it is 1 MB: a larger answer to a fetch breaks the connection, over and over."""
+    topic, transport = kit.topic(3), kit.transport()
+    for partition in range(3):
+        send(transport, topic, count, partition, b"x" * size)
+    receiver = transport.receiver(Address(topic), shared=True)
+
+    assert len(taken(receiver, 3 * count)) == 3 * count
+
+
 def test_a_first_member_joins_once(kit):
     topic, transport = kit.topic(2), kit.transport(**QUICK)
     with capture_logs() as logged:

@@ -50,6 +50,15 @@ def test_what_was_there_before_is_not_seen_and_what_comes_is(kit, taken):
     assert bodies(taken(inbox, 1)) == [b"after"]
 
 
+def test_more_than_a_connection_s_stock_bound_is_read_at_once(kit, taken):
+    transport = kit.transport()
+    inbox = transport.receiver(Address(kit.topic(1)), shared=False)
+    for _ in range(30):
+        stored(transport, inbox.address, b"x" * 100_000)
+
+    assert len(taken(inbox, 30)) == 30
+
+
 @pytest.mark.parametrize("together", [True, False])
 def test_poison_is_told_and_its_neighbours_come_within_a_second(kit, taken, raw_name, together):
     transport = kit.transport(driver={"linger_ms": 200 if together else 0})

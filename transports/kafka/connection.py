@@ -26,6 +26,8 @@ _WORDY = (
 )
 """Loggers that print requests and replies, and so every key and value, at DEBUG."""
 
+_FRAME = 100_000_000
+
 
 def driver_settings(config: KafkaConfig, *scopes: Scope) -> dict[str, object]:
     """Return kafka-python's settings for a client of `scopes`: ours, then the user's."""
@@ -66,11 +68,25 @@ def connect(
     _check_files(settings)
     _check_packages(settings)
     _hush()
+    settings = {**settings, "receive_message_max_bytes": _largest_frame(settings)}
     wait = config.connect_timeout if timeout is None else min(timeout, config.connect_timeout)
     try:
         return open_client(settings, thread_name=thread_name, timeout=wait, cancelled=cancelled)
     except Exception as error:
         raise connecting(error, config.bootstrap) from error
+
+
+def _largest_frame(settings: dict[str, object]) -> int:
+    """Return how large an answer of a broker may be; a larger one breaks the connection.
+
+    Left alone a connection takes 1 MB, less than one fetch brings: whoever has a backlog would read
+    nothing for ever. What KafkaConsumer does about it is done here, where there is none.
+    """
+    told, fetched, of_one = (
+        value if isinstance(value := settings.get(name), int) else 0
+        for name in ("receive_message_max_bytes", "fetch_max_bytes", "max_partition_fetch_bytes")
+    )
+    return max(told or _FRAME, fetched + of_one)
 
 
 def _check_files(settings: dict[str, object]) -> None:
