@@ -12,7 +12,7 @@ are remembered up to a count and a size, oldest forgotten first. Pure.
 
 import enum
 from collections import OrderedDict
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from transports.base import Message
 
@@ -42,6 +42,11 @@ class Admitted(NamedTuple, Generic[J]):
     reply: Message | None = None
 
 
+_RUN: Admitted[Any] = Admitted(Verdict.RUN)
+_EXPIRED: Admitted[Any] = Admitted(Verdict.EXPIRED)
+_SHED: Admitted[Any] = Admitted(Verdict.SHED)
+
+
 class Admission(Generic[J]):
     """The requests of one server: what runs, and what has been answered lately."""
 
@@ -66,11 +71,11 @@ class Admission(Generic[J]):
         if running is not None:
             return Admitted(Verdict.JOIN, running=running)
         if remaining <= 0:
-            return Admitted(Verdict.EXPIRED)
+            return _EXPIRED
         if len(self._running) >= self.limit:
-            return Admitted(Verdict.SHED)
+            return _SHED
         self._running[key] = job
-        return Admitted(Verdict.RUN)
+        return _RUN
 
     def running(self, key: CallKey) -> J | None:
         """Return the job of this call, None when it does not run."""

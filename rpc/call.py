@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar
 
+import msgspec
+
 from contracts import Cancelled, Certainty, DeadlineExceeded, RpcError
 from rpc.calls import CallState
 from rpc.completion import Completion
@@ -26,67 +28,34 @@ _sending = threading.Lock()
 R = TypeVar("R")
 
 
-class Call(Generic[R]):
+class Call(msgspec.Struct, Generic[R], eq=False):
     """A call in flight. Thread-safe; awaitable from any event loop, any number of times."""
 
-    __slots__ = (
-        "_cancel",
-        "_end",
-        "_outcome",
-        "_sent",
-        "_unsent",
-        "attempt",
-        "body",
-        "call_id",
-        "chain",
-        "deadline",
-        "key",
-        "last_error",
-        "metadata",
-        "receipt",
-        "route",
-        "state",
-        "timeout",
-        "unresolved",
-    )
-
-    def __init__(
-        self,
-        cancel: "Callable[[Call[Any]], bool]",
-        route: Route,
-        call_id: bytes,
-        timeout: float,
-        deadline: float,
-        *,
-        body: bytes = b"",
-        key: bytes | None = None,
-        metadata: Headers = (),
-    ) -> None:
-        self._cancel = cancel
-        self.route = route
-        self.call_id = call_id
-        """16 random bytes, the same for every attempt."""
-        self.timeout = timeout
-        self.deadline = deadline
-        self.body = body
-        self.key = key
-        self.metadata = metadata
-        self.attempt = 0
-        """How often it was sent."""
-        self.unresolved = 0
-        """A bit for each attempt that may have run: sent, and not proven not executed."""
-        self.state = CallState.PENDING
-        self.receipt: Receipt | None = None
-        """Where the request stands, once the broker acknowledged it."""
-        self.last_error: RpcError | None = None
-        """Why the last attempt failed, where another is to follow."""
-        self.chain: Chain | None = None
-        """The interceptors that have been entered and are to be left at the end."""
-        self._end: Completion[Reply | Outcome] = Completion()
-        self._outcome: Outcome | None = None
-        self._sent: Completion[Receipt | RpcError] | None = None
-        self._unsent: RpcError | None = None
-        """Why no acknowledgement is to be waited for."""
+    _cancel: "Callable[[Call[Any]], bool]"
+    route: Route
+    call_id: bytes
+    """16 bytes, the same for every attempt."""
+    timeout: float
+    deadline: float
+    key: bytes | None = None
+    metadata: Headers = ()
+    body: bytes = b""
+    attempt: int = 0
+    """How often it was sent."""
+    unresolved: int = 0
+    """A bit for each attempt that may have run: sent, and not proven not executed."""
+    state: CallState = CallState.PENDING
+    receipt: Receipt | None = None
+    """Where the request stands, once the broker acknowledged it."""
+    last_error: RpcError | None = None
+    """Why the last attempt failed, where another is to follow."""
+    chain: Chain | None = None
+    """The interceptors that have been entered and are to be left at the end."""
+    _end: Completion[Reply | Outcome] = msgspec.field(default_factory=Completion)
+    _outcome: Outcome | None = None
+    _sent: Completion[Receipt | RpcError] | None = None
+    _unsent: RpcError | None = None
+    """Why no acknowledgement is to be waited for."""
 
     # -- for the caller ------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ No thread of its own; `rpc.connection` has those, and `rpc.inflight` the calls.
 
 import asyncio
 import contextvars
-import os
+import itertools
 import random
 import secrets
 import weakref
@@ -100,6 +100,8 @@ class Channel:
         self._retry = RetryPolicy() if retry is None else retry
         self._interceptors = tuple(interceptors)
         self._clock = clock
+        self._prefix = secrets.token_bytes(8)
+        self._numbers = itertools.count()
         self.instance = secrets.token_hex(8)
         """This channel's id on the wire: replies that bear another are not for us."""
         self._in_flight = InFlight(self.instance, max_pending=max_pending, clock=clock, random=rng)
@@ -145,12 +147,17 @@ class Channel:
         """
         timeout = route.timeout if options.timeout is None else options.timeout
         timeout = effective_timeout(timeout, inherited_timeout())
-        call: Call[Any] = Call(self.cancel, route, os.urandom(16), timeout, self._clock() + timeout)
-        try:
-            call.key = options.key if options.key is not None else route.spec.key_of(arguments)
-        except EncodeError as error:
-            unready = _unwritable(route, error)
-        call.metadata = options.metadata
+        key = options.key
+        if key is None and route.spec.key is not None:
+            try:
+                key = route.spec.key_of(arguments)
+            except EncodeError as error:
+                unready = _unwritable(route, error)
+        call_id = self._prefix + next(self._numbers).to_bytes(8, "big")
+        deadline = self._clock() + timeout
+        call: Call[Any] = Call(
+            self.cancel, route, call_id, timeout, deadline, key, options.metadata
+        )
         if self._interceptors:
             self._start_intercepted(call, arguments, unready)
         else:

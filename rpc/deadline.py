@@ -4,7 +4,6 @@ Pure: every moment is an argument, nothing here reads a clock.
 """
 
 import heapq
-from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 __all__ = ["DEFAULT_TIMEOUT", "Deadlines", "effective_timeout", "remaining"]
@@ -12,7 +11,7 @@ __all__ = ["DEFAULT_TIMEOUT", "Deadlines", "effective_timeout", "remaining"]
 DEFAULT_TIMEOUT = 5.0
 """Seconds for a call whose method, channel and caller name no timeout (Spring's template: 5 s)."""
 
-K = TypeVar("K", bound=Hashable)
+K = TypeVar("K", int, str, bytes)
 
 
 def effective_timeout(chosen: float, inherited: float | None) -> float:
@@ -32,22 +31,22 @@ class Deadlines(Generic[K]):
     """The next of many deadlines, in O(log n); after the class of this name in trio.
 
     Removing is lazy: a removed key stays in the heap until it surfaces or outnumbers the living.
+    What is due at the same moment comes in the order of its keys.
     """
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, K]] = []
-        self._live: dict[K, tuple[float, int]] = {}
-        self._order = 0  # ties are broken by age, so keys need not be comparable
+        self._heap: list[tuple[float, K]] = []
+        self._live: dict[K, float] = {}
 
     def __len__(self) -> int:
         return len(self._live)
 
     def add(self, key: K, deadline: float) -> None:
         """Watch `key`; a second `add` moves its deadline."""
-        self._order += 1
-        self._live[key] = (deadline, self._order)
-        heapq.heappush(self._heap, (deadline, self._order, key))
-        if len(self._heap) > 64 and len(self._heap) > 2 * len(self._live):
+        self._live[key] = deadline
+        heap = self._heap
+        heapq.heappush(heap, (deadline, key))
+        if len(heap) > 64 and len(heap) > 2 * len(self._live):
             self._prune()
 
     def remove(self, key: K) -> None:
@@ -58,8 +57,8 @@ class Deadlines(Generic[K]):
         """Return the earliest deadline, or None when nothing is watched."""
         heap = self._heap
         while heap:
-            deadline, order, key = heap[0]
-            if self._live.get(key) == (deadline, order):
+            deadline, key = heap[0]
+            if self._live.get(key) == deadline:
                 return deadline
             heapq.heappop(heap)
         return None
@@ -68,11 +67,11 @@ class Deadlines(Generic[K]):
         """Remove and return every key whose deadline is at or before `now`, earliest first."""
         expired: list[K] = []
         while (deadline := self.next_deadline()) is not None and deadline <= now:
-            key = heapq.heappop(self._heap)[2]
+            key = heapq.heappop(self._heap)[1]
             del self._live[key]
             expired.append(key)
         return expired
 
     def _prune(self) -> None:
-        self._heap = [(deadline, order, key) for key, (deadline, order) in self._live.items()]
+        self._heap = [(deadline, key) for key, deadline in self._live.items()]
         heapq.heapify(self._heap)

@@ -8,6 +8,7 @@ table, `tests/rpc/test_envelope.py` holds the golden bytes. Pure.
 import math
 import struct
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from contracts import Code
@@ -137,10 +138,15 @@ def request_message(
 
     The timeout is rounded up to a whole millisecond, so that what is left never reads as nothing.
     """
-    own: Headers = ((H_CALL, call_id), (H_TIMEOUT, b"%d" % math.ceil(timeout * 1000)))
+    headers = (
+        *metadata,
+        *constant,
+        (H_CALL, call_id),
+        (H_TIMEOUT, b"%d" % math.ceil(timeout * 1000)),
+    )
     if attempt > 1:
-        own += ((H_ATTEMPT, b"%d" % attempt),)
-    return Message(body, metadata + constant + own, key)
+        headers += ((H_ATTEMPT, b"%d" % attempt),)
+    return Message(body, headers, key)
 
 
 def cancel_message(call_id: bytes, method: str, client: str, key: bytes | None) -> Message:
@@ -158,20 +164,20 @@ def cancel_message(call_id: bytes, method: str, client: str, key: bytes | None) 
 def reply_message(request: Request, code: Code | None, content_type: str, body: bytes) -> Message:
     """Return the reply to `request`: `code` None is success; the key is echoed."""
     # The call id comes last: what stands before it is the same in neighbours, and read faster so.
-    headers: Headers = (
+    headers: list[tuple[str, bytes]] = [
         (H_CONTENT_TYPE, content_type.encode()),
         _VERSION_1,
         _KIND_REPLY,
         (H_METHOD, request.headers.get(H_METHOD, b"")),
         _OK if code is None else (H_STATUS, code.value.encode()),
-    )
+    ]
     client = request.headers.get(H_CLIENT)
     if client is not None:
-        headers += ((H_CLIENT, client),)
+        headers.append((H_CLIENT, client))
     if request.attempt > 1:
-        headers += ((H_ATTEMPT, b"%d" % request.attempt),)
-    headers += ((H_CALL, request.call_id),)
-    return Message(body, headers, request.key)
+        headers.append((H_ATTEMPT, b"%d" % request.attempt))
+    headers.append((H_CALL, request.call_id))
+    return Message(body, tuple(headers), request.key)
 
 
 def decode_request(message: Message) -> Request | Cancel:
@@ -187,7 +193,7 @@ def decode_request(message: Message) -> Request | Cancel:
         return Cancel(call_id, _optional_text(H_CLIENT, headers))
     if kind != REQUEST:
         raise EnvelopeError(f"{H_KIND} is neither request nor cancel")
-    reply_to = _reply_to(headers)
+    reply_to = _reply_to(headers.get(H_REPLY_TOPIC), headers.get(H_REPLY_PARTITION))
     try:
         return _request(message, headers, call_id, reply_to)
     except EnvelopeError as error:
@@ -206,12 +212,12 @@ def _request(
         call_id,
         _text(H_METHOD, headers.get(H_METHOD, b"")),
         _optional_text(H_CLIENT, headers),
-        _timeout(headers.get(H_TIMEOUT)),
+        _timeout(headers[H_TIMEOUT]) if H_TIMEOUT in headers else None,
         reply_to,
         _optional_text(H_CONTENT_TYPE, headers),
         message.body,
         message.key,
-        _attempt(headers.get(H_ATTEMPT)),
+        _digits(H_ATTEMPT, headers[H_ATTEMPT]) if H_ATTEMPT in headers else 1,
         headers,
     )
 
@@ -222,13 +228,13 @@ def decode_reply(message: Message) -> Reply:
     if headers.get(H_KIND, REPLY) != REPLY:
         raise EnvelopeError(f"{H_KIND} is not reply")
     return Reply(
-        call_id=_call_id(headers),
-        client=headers.get(H_CLIENT),
-        method=headers.get(H_METHOD),
-        code=_code(headers.get(H_STATUS, STATUS_OK)),
-        content_type=headers.get(H_CONTENT_TYPE),
-        body=message.body,
-        attempt=_attempt(headers.get(H_ATTEMPT)),
+        _call_id(headers),
+        headers.get(H_CLIENT),
+        headers.get(H_METHOD),
+        _code(headers.get(H_STATUS, STATUS_OK)),
+        headers.get(H_CONTENT_TYPE),
+        message.body,
+        _digits(H_ATTEMPT, headers[H_ATTEMPT]) if H_ATTEMPT in headers else 1,
     )
 
 
@@ -239,6 +245,7 @@ def _call_id(headers: Mapping[str, bytes]) -> bytes:
     return call_id
 
 
+@lru_cache(maxsize=1024)  # names that stand in every message of a method or a client
 def _text(name: str, raw: bytes) -> str:
     if len(raw) > _MAX_TEXT:
         raise EnvelopeError(f"{name} has {len(raw)} bytes, more than {_MAX_TEXT}")
@@ -253,17 +260,11 @@ def _optional_text(name: str, headers: Mapping[str, bytes]) -> str | None:
     return None if raw is None else _text(name, raw)
 
 
-def _timeout(raw: bytes | None) -> float | None:
-    if raw is None:
-        return None
+def _timeout(raw: bytes) -> float:
     milliseconds = _digits(H_TIMEOUT, raw)
     if milliseconds > _MAX_TIMEOUT_MS:
         raise EnvelopeError(f"{H_TIMEOUT} is beyond {_MAX_TIMEOUT_MS}")
     return milliseconds / 1000
-
-
-def _attempt(raw: bytes | None) -> int:
-    return 1 if raw is None else _digits(H_ATTEMPT, raw)
 
 
 def _digits(name: str, raw: bytes) -> int:
@@ -272,11 +273,10 @@ def _digits(name: str, raw: bytes) -> int:
     return int(raw)
 
 
-def _reply_to(headers: Mapping[str, bytes]) -> Address:
-    topic = headers.get(H_REPLY_TOPIC)
+@lru_cache(maxsize=1024)  # each client has one
+def _reply_to(topic: bytes | None, raw: bytes | None) -> Address:
     if not topic:
         raise EnvelopeError(f"{H_REPLY_TOPIC} is missing: nobody waits for an answer")
-    raw = headers.get(H_REPLY_PARTITION)
     if raw is None:
         return Address(_text(H_REPLY_TOPIC, topic))
     if len(raw) != _INT32.size or (partition := _INT32.unpack(raw)[0]) < 0:

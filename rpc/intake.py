@@ -136,7 +136,16 @@ class Intake:
         spec = handler.spec
         context = CallContext(spec.service, spec.name, request, deadline, self._clock)
         decode = self._decoders[request.method, content_type]
-        return Job(request, delivery, handler=handler, codec=codec, decode=decode, context=context)
+        return Job(
+            request=request,
+            handler=handler,
+            codec=codec,
+            decode=decode,
+            context=context,
+            key=(request.client, request.call_id),
+            lane=None if request.key is None else (spec.service, request.key),
+            deliveries=[delivery],
+        )
 
     def _cancel(self, cancel: Cancel) -> None:
         key: CallKey = (cancel.client, cancel.call_id)

@@ -14,53 +14,28 @@ from transports.base import Delivery
 __all__ = ["Job"]
 
 
-class Job:
+class Job(msgspec.Struct, eq=False, kw_only=True):
     """A request with what is needed to run and to answer it. Run by one worker."""
 
-    __slots__ = (
-        "codec",
-        "context",
-        "decode",
-        "deliveries",
-        "handler",
-        "invites_retry",
-        "key",
-        "lane",
-        "request",
-        "started",
-        "task",
-        "too_large",
-    )
-
-    def __init__(
-        self,
-        request: Request,
-        delivery: Delivery,
-        *,
-        handler: Handler,
-        codec: Codec,
-        decode: Callable[[bytes], msgspec.Struct],
-        context: CallContext,
-    ) -> None:
-        self.request = request
-        self.handler = handler
-        self.codec = codec
-        """That of the request: the answer speaks the language of the question."""
-        self.decode = decode
-        self.context = context
-        self.key: CallKey = (request.client, request.call_id)
-        self.lane = None if request.key is None else (handler.spec.service, request.key)
-        """Jobs of one lane run one at a time, in the order in which they came."""
-        self.deliveries = [delivery]
-        """Acknowledged together once the reply is out: the request, and duplicates that joined."""
-        self.started = False
-        """Whether the handler was called."""
-        self.invites_retry = False
-        """Whether the reply asks to try again, so that the next attempt must run."""
-        self.task: asyncio.Task[None] | None = None
-        """The task that runs an `async def` handler."""
-        self.too_large = False
-        """Whether the reply was refused for its size and an error is on its way instead."""
+    request: Request
+    handler: Handler
+    codec: Codec
+    """That of the request: the answer speaks the language of the question."""
+    decode: Callable[[bytes], msgspec.Struct]
+    context: CallContext
+    key: CallKey
+    lane: tuple[str, bytes] | None
+    """Jobs of one lane run one at a time, in the order in which they came."""
+    deliveries: list[Delivery]
+    """Acknowledged together once the reply is out: the request, and duplicates that joined."""
+    started: bool = False
+    """Whether the handler was called."""
+    invites_retry: bool = False
+    """Whether the reply asks to try again, so that the next attempt must run."""
+    task: asyncio.Task[None] | None = None
+    """The task that runs an `async def` handler."""
+    too_large: bool = False
+    """Whether the reply was refused for its size and an error is on its way instead."""
 
     def ack(self) -> None:
         """Settle the request and those that joined it."""

@@ -122,7 +122,7 @@ def test_a_message_beyond_the_transport_s_bound_is_told_both_sizes(kit, outcome_
     fits = outcome_of(transport, Address(topic), Message(b"x" * 700, (("name", b"y" * 100),)))
 
     assert isinstance(outcome, MessageTooLarge)
-    assert "1193 bytes, and max_message_bytes is 1000" in str(outcome)
+    assert "1177 bytes, and max_message_bytes is 1000" in str(outcome)
     assert isinstance(fits, Receipt)
 
 

@@ -30,12 +30,19 @@ def test_a_job_settles_every_delivery_of_its_request(request_of, clock):
     request = decode_request(message)
     context = CallContext("Echo", "say", request, clock() + 1, clock)
     decode = JSON.decoder(handler.spec.arguments)
-    job = Job(request, deliveries[0], handler=handler, codec=JSON, decode=decode, context=context)
-    job.deliveries += deliveries[1:]
+    job = Job(
+        request=request,
+        handler=handler,
+        codec=JSON,
+        decode=decode,
+        context=context,
+        key=("me", request.call_id),
+        lane=None,
+        deliveries=deliveries,
+    )
     job.ack()
 
     assert settled == deliveries
-    assert job.key == ("me", b"0123456789abcdef")
     assert job.log_fields() == {
         "service": "Echo", "method": "say", "call_id": b"0123456789abcdef".hex(), "attempt": 2,
         "elapsed": 0.0,

@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from math import gcd
+from typing import TypeVar
 
 __all__ = ["StickySpread", "murmur2", "partition_for_key"]
+
+P = TypeVar("P")
 
 _SEED = 0x9747B28C
 _M = 0x5BD1E995
@@ -58,11 +61,11 @@ class StickySpread:
         self._run = run
         self._left = 0
 
-    def turn(self, partitions: Sequence[int]) -> int:
+    def turn(self, partitions: Sequence[P]) -> P:
         """Return the partition whose turn it is. `partitions` must not be empty."""
         return partitions[self._turn % len(partitions)]
 
-    def choose(self, partitions: Sequence[int], *, waits: bool) -> int:
+    def choose(self, partitions: Sequence[P], *, waits: bool) -> P:
         """Return the partition for a message; `waits`: a batch for `turn` is not sent yet."""
         if self._left <= 0 or not waits:
             self._turn += _stride(len(partitions))

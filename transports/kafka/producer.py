@@ -11,12 +11,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from transports.base import Address, Message, OnSent
-from transports.errors import (
-    MessageRefused,
-    MessageTooLarge,
-    TransportClosed,
-    TransportError,
-)
+from transports.errors import MessageRefused, TransportClosed, TransportError
 from transports.kafka.config import KafkaConfig
 from transports.kafka.connection import connect, driver_settings
 from transports.kafka.partitioner import StickySpread, partition_for_key
@@ -30,15 +25,16 @@ __all__ = ["SendPath"]
 
 _log = get_logger(__name__)
 _RUN = 64
-_RECORD_OVERHEAD, _HEADER_OVERHEAD = 100, 10
 
 
 class _Route(NamedTuple):
     """What is known of a topic, as long as the brokers' answer is this `view`."""
 
     view: object
-    partitions: int
-    led: tuple[int, ...]
+    places: tuple[Address, ...]
+    """All its partitions."""
+    led: tuple[Address, ...]
+    """Those that have a leader."""
     spread: StickySpread
 
 
@@ -96,13 +92,12 @@ class SendPath:
         route = None if producer is None else self._route(topic, producer)
         if producer is None or route is None:
             self._resolver.park(Waiting(address, message, on_sent), whole_topic=True)
-            return
-        if partition is None:
-            partition = self._choose(producer, topic, route, message.key)
-        elif not 0 <= partition < route.partitions:
+        elif partition is None:
+            self._put(producer, self._choose(producer, route, message.key), message, on_sent)
+        elif 0 <= partition < len(route.places):
+            self._put(producer, route.places[partition], message, on_sent)
+        else:
             self._resolver.park(Waiting(address, message, on_sent), whole_topic=False)
-            return
-        self._put(producer, topic, partition, message, on_sent)
 
     def _route(self, topic: str, producer: "Producer") -> _Route | None:
         """Return what is known of `topic`, looking closer only when the brokers' answer is new."""
@@ -113,47 +108,27 @@ class SendPath:
         if not state.partitions:
             return None
         spread = StickySpread(_begin(), _RUN) if route is None else route.spread
-        route = _Route(view, len(state.partitions), state.led, spread)
+        places = tuple(Address(topic, partition) for partition in state.partitions)
+        led = tuple(Address(topic, partition) for partition in state.led)
+        route = _Route(view, places, led, spread)
         self._routes[topic] = route
         return route
 
-    def _choose(self, producer: "Producer", topic: str, route: _Route, key: bytes | None) -> int:
+    def _choose(self, producer: "Producer", route: _Route, key: bytes | None) -> Address:
         if key is not None:
-            return partition_for_key(key, route.partitions)
+            return route.places[partition_for_key(key, len(route.places))]
         with self._turns:
-            waits = producer.waits(topic, route.spread.turn(route.led))
+            waits = producer.waits(route.spread.turn(route.led))
             return route.spread.choose(route.led, waits=waits)
 
-    def _put(
-        self, producer: "Producer", topic: str, partition: int, message: Message, on_sent: OnSent
-    ) -> None:
+    def _put(self, producer: "Producer", place: Address, message: Message, on_sent: OnSent) -> None:
         try:
-            error = self._too_large(producer, topic, message)
-            if error is None:
-                producer.put(topic, partition, message, on_sent)
-        except TransportClosed as closed:
-            error = closed
+            producer.put(place, message, on_sent)
+        except TransportError as error:
+            on_sent(error)
         except Exception as reason:
             # Whatever is in a message that is none: nobody waits for ever, and no thread ends of it
-            error = MessageRefused(f"a message to {topic} can't be written: {reason}")
-        if error is not None:
-            on_sent(error)
-
-    def _too_large(
-        self, producer: "Producer", topic: str, message: Message
-    ) -> TransportError | None:
-        """Look at the size: roughly and quickly, and closely where that is not enough."""
-        body, headers, key = message
-        limit = self._config.max_message_bytes
-        size = len(body) + _RECORD_OVERHEAD + (len(key) if key else 0)
-        for name, value in headers:
-            size += 4 * len(name) + len(value) + _HEADER_OVERHEAD
-        if size <= limit or (size := producer.size(message)) <= limit:
-            return None
-        return MessageTooLarge(
-            f"a message to {topic} takes {size} bytes, and max_message_bytes is {limit}; send "
-            "less, or raise max_message_bytes here and max.message.bytes of the topic"
-        )
+            on_sent(MessageRefused(f"a message to {place.topic} can't be written: {reason}"))
 
     def _go_on(self, waiting: Waiting) -> None:
         """Send what has waited. On the resolver's thread."""
@@ -187,7 +162,8 @@ class SendPath:
         )
         from transports.kafka.driver.produce import Producer  # noqa: PLC0415 - imports kafka-python
 
-        producer = Producer(client, settings, f"rpc-kafka-sender-{config.client_id}")
+        name = f"rpc-kafka-sender-{config.client_id}"
+        producer = Producer(client, settings, config.max_message_bytes, name)
         producer.on_metadata(self._resolver.answered)
         with self._turns:
             if not self._abandoned:

@@ -10,6 +10,7 @@ knows whether an attempt may have reached the broker.
 Owners: the queues of batches belong to their partitions' locks; all else to the sender's thread.
 """
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -19,15 +20,13 @@ from kafka.errors import IllegalStateError, InvalidRecordError
 from kafka.producer.producer_batch import ProducerBatch
 from kafka.producer.record_accumulator import RecordAccumulator
 from kafka.producer.sender import Sender
-from kafka.record.default_records import DefaultRecordBatchBuilder
 from kafka.record.memory_records import MemoryRecords
-from kafka.structs import TopicPartition
 from kafka.util import ensure_valid_topic_name
 
-from transports.base import Message, OnSent, Receipt
-from transports.errors import TransportClosed
+from transports.base import Address, Message, OnSent, Receipt
+from transports.errors import MessageTooLarge, TransportClosed
 from transports.kafka.driver.client import Client
-from transports.kafka.driver.write import BatchBuilder
+from transports.kafka.driver.write import BatchBuilder, RecordTooLarge
 from transports.kafka.errors import indefinite, sending
 from transports.kafka.resolver import TopicState
 from transports.log import get_logger
@@ -35,6 +34,7 @@ from transports.log import get_logger
 __all__ = ["Producer"]
 
 _log = get_logger(__name__)
+_NO_LIMIT = sys.maxsize
 _CODECS = {None: 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 
 
@@ -46,10 +46,9 @@ class Batch(ProducerBatch):  # type: ignore[misc]  # kafka-python is untyped
     doubtful = False
     """Whether an earlier attempt may have been appended."""
 
-    def put(self, message: Message, on_sent: OnSent) -> bool:
-        """Append a record; False when the batch is full."""
-        body, headers, key = message
-        if not self.records.put(key, body, headers):
+    def put(self, message: Message, on_sent: OnSent, limit: int = _NO_LIMIT) -> bool:
+        """Append a record; False when the batch is full. Raises `RecordTooLarge`."""
+        if not self.records.put(message, limit):
             return False
         self._record_futures.append(on_sent)
         return True
@@ -68,19 +67,26 @@ class Batch(ProducerBatch):  # type: ignore[misc]  # kafka-python is untyped
 class Accumulator(RecordAccumulator):  # type: ignore[misc]  # kafka-python is untyped
     """Queues of batches, one per partition."""
 
-    def put(self, tp: Any, message: Message, on_sent: OnSent) -> bool:
-        """Append a record; True when that began a batch. Raises `TransportClosed`."""
+    def put(self, tp: Any, message: Message, on_sent: OnSent, limit: int) -> bool:
+        """Append a record; True when that began a batch.
+
+        Raises `TransportClosed`, and `RecordTooLarge` for one of more than `limit` bytes.
+        """
         with self._tp_lock(tp):
             if self._closed:
                 raise TransportClosed("the transport is closed")
             queue = self._batches[tp]
-            if queue and queue[-1].put(message, on_sent):
+            if queue and queue[-1].put(message, on_sent, limit):
                 return False
             batch = self._begin(tp, time.monotonic())
-            batch.put(message, on_sent)
+            batch.put(message, on_sent, limit)
             queue.append(batch)
             self._incomplete.add(batch)
             return True
+
+    def _tp_lock(self, tp: Any) -> threading.Lock:
+        lock: threading.Lock | None = self._tp_locks.get(tp)
+        return lock or super()._tp_lock(tp)
 
     def _begin(self, tp: Any, created: float) -> Batch:
         records = BatchBuilder(self.config["compression_attrs"], self.config["batch_size"])
@@ -178,8 +184,11 @@ class SteadySender(Sender):  # type: ignore[misc]  # kafka-python is untyped
 class Producer:
     """Sends records over one client. All methods may be called from any thread."""
 
-    def __init__(self, client: Client, settings: Mapping[str, Any], thread_name: str) -> None:
+    def __init__(
+        self, client: Client, settings: Mapping[str, Any], max_message_bytes: int, thread_name: str
+    ) -> None:
         self._client = client
+        self._max_message_bytes = max_message_bytes
         self._cluster = client.cluster
         self._accumulator = Accumulator(
             message_version=2,
@@ -248,25 +257,26 @@ class Producer:
 
         self._client._manager.call_soon(drop)
 
-    @staticmethod
-    def size(message: Message) -> int:
-        """Return an upper bound of what a record takes in a request."""
-        body, headers, key = message
-        size: int = DefaultRecordBatchBuilder.estimate_size_in_bytes(key, body, headers)
-        return size
+    def put(self, place: Address, message: Message, on_sent: OnSent) -> None:
+        """Queue a record for a partition that is known; never blocks on the network.
 
-    def put(self, topic: str, partition: int, message: Message, on_sent: OnSent) -> None:
-        """Queue a record for a known partition; never blocks on the network.
-
-        Raises `TransportClosed`, then `on_sent` is not called.
+        Raises `TransportClosed` or `MessageTooLarge`, then `on_sent` is not called.
         """
-        tp = TopicPartition(topic, partition)
-        if self._accumulator.put(tp, message, on_sent) and not self._busy(tp):
+        limit = self._max_message_bytes
+        try:
+            begun = self._accumulator.put(place, message, on_sent, limit)
+        except RecordTooLarge as error:
+            raise MessageTooLarge(
+                f"a message to {place.topic} takes {error.size} bytes, and max_message_bytes is "
+                f"{limit}; send less, or raise max_message_bytes here and max.message.bytes of the "
+                "topic"
+            ) from None
+        if begun and not self._busy(place):
             self._client.wakeup()
 
-    def waits(self, topic: str, partition: int) -> bool:
+    def waits(self, place: Address) -> bool:
         """Whether a batch for this partition waits to be sent; when read, perhaps no more."""
-        return bool(self._accumulator._batches.get(TopicPartition(topic, partition)))
+        return bool(self._accumulator._batches.get(place))
 
     def _busy(self, tp: Any) -> bool:
         """Whether the leader's connection is full: its reply will wake the sender."""

@@ -13,13 +13,22 @@ from functools import lru_cache
 from kafka.record.default_records import DefaultRecordBatchBuilder
 from kafka.record.memory_records import MemoryRecordsBuilder
 
-from transports.base import Headers
+from transports.base import Headers, Message
 
-__all__ = ["BatchBuilder", "encoded_record"]
+__all__ = ["BatchBuilder", "RecordTooLarge"]
 
 _NULL = b"\x01"  # a length of -1
 _NO_ATTRIBUTES = b"\x00"
 _MOST_REMEMBERED = 256  # bytes of a header's value; longer ones are hardly the same twice
+_BATCH_OVERHEAD = DefaultRecordBatchBuilder.HEADER_STRUCT.size
+
+
+class RecordTooLarge(Exception):
+    """A record takes more bytes than it may."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"it takes {size} bytes")
+        self.size = size
 
 
 @lru_cache(maxsize=4096)
@@ -41,20 +50,11 @@ def _header(name: str, value: bytes) -> bytes:
     return _varint(len(raw)) + raw + _varint(len(value)) + value
 
 
-def encoded_record(
-    offset: int, timestamp_delta: int, key: bytes | None, body: bytes | None, headers: Headers
-) -> bytes:
-    """Return a record of format version 2, its length first."""
-    parts = [_NO_ATTRIBUTES, _varint(timestamp_delta), _varint(offset)]
-    for field in (key, body):
-        parts += (_NULL,) if field is None else (_varint(len(field)), field)
-    parts.append(_varint(len(headers)))
-    parts += [
+def _headers(headers: Headers) -> list[bytes]:
+    return [
         _header(name, value) if len(value) <= _MOST_REMEMBERED else _header.__wrapped__(name, value)
         for name, value in headers
     ]
-    record = b"".join(parts)
-    return _varint(len(record)) + record
 
 
 class BatchBuilder(MemoryRecordsBuilder):  # type: ignore[misc]  # kafka-python is untyped
@@ -63,16 +63,24 @@ class BatchBuilder(MemoryRecordsBuilder):  # type: ignore[misc]  # kafka-python 
     def __init__(self, compression: int, batch_size: int) -> None:
         super().__init__(2, compression, batch_size)
         self._records: DefaultRecordBatchBuilder = self._builder
+        self._shared: Headers = ()
+        self._shared_bytes = b""
 
-    def put(self, key: bytes | None, body: bytes | None, headers: Headers) -> bool:
-        """Append a record of now; False when the batch is full or closed. The first always fits."""
+    def put(self, message: Message, limit: int) -> bool:
+        """Append a record of now; False when the batch is full or closed. The first always fits.
+
+        Raises `RecordTooLarge` for one that takes more than `limit` bytes in a batch of its own.
+        """
         if self._closed:
             return False
         builder, now = self._records, int(time.time() * 1000)
         first = now if builder._first_timestamp is None else builder._first_timestamp
-        record = encoded_record(self._next_offset, now - first, key, body, headers)
-        if builder._num_records and len(builder._buffer) + len(record) > builder._batch_size:
+        record = self.encoded(self._next_offset, now - first, message)
+        size = len(record)
+        if builder._num_records and len(builder._buffer) + size > builder._batch_size:
             return False
+        if size > limit - _BATCH_OVERHEAD:
+            raise RecordTooLarge(size + _BATCH_OVERHEAD)
         builder._first_timestamp = first
         builder._max_timestamp = max(now, builder._max_timestamp or now)
         builder._num_records += 1
@@ -80,3 +88,25 @@ class BatchBuilder(MemoryRecordsBuilder):  # type: ignore[misc]  # kafka-python 
         builder._buffer += record
         self._next_offset += 1
         return True
+
+    def encoded(self, offset: int, timestamp_delta: int, message: Message) -> bytes:
+        """Return a record of format version 2, its length first."""
+        body, headers, key = message
+        # All headers but the last two are mostly those of the record before.
+        shared = headers[:-2]
+        if shared != self._shared:
+            self._shared, self._shared_bytes = shared, b"".join(_headers(shared))
+        record = b"".join(
+            (
+                _NO_ATTRIBUTES,
+                _varint(timestamp_delta),
+                _varint(offset),
+                _NULL if key is None else _varint(len(key)) + key,
+                _NULL if body is None else _varint(len(body)),
+                body or b"",
+                _varint(len(headers)),
+                self._shared_bytes,
+                *_headers(headers[-2:]),
+            )
+        )
+        return _varint(len(record)) + record
