@@ -7,6 +7,7 @@ what `.sent` resolves to; a call that nobody asks for it takes no lock.
 
 import threading
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -91,7 +92,7 @@ class Call(msgspec.Struct, Generic[R], eq=False):
 
         What it raises is logged: other calls need that thread.
         """
-        self._end.when_done(lambda: self._tell(callback))
+        self._end.when_done(partial(self._tell, callback))
 
     def __await__(self) -> Generator[Any, None, R]:
         yield from self._end.__await__()

@@ -2,7 +2,8 @@
 
 import contextvars
 from collections.abc import Mapping
-from functools import cached_property
+
+import msgspec
 
 from rpc.clock import Clock
 from rpc.envelope import Request, is_control
@@ -10,29 +11,44 @@ from rpc.envelope import Request, is_control
 __all__ = ["CallContext", "current_call", "handling", "inherited_timeout", "stop_handling"]
 
 
-class CallContext:
+class CallContext(msgspec.Struct, eq=False):
     """What a handler may know of its call. Readable from any thread."""
 
-    def __init__(
-        self, service: str, method: str, request: Request, deadline: float, clock: Clock
-    ) -> None:
-        self.service = service
-        """The service's full name on the wire, as `users.v2`."""
-        self.method = method
-        """The method's name on the wire, as `get`."""
-        self.call_id = request.call_id
-        self.caller = request.client
+    service: str
+    """The service's full name on the wire, as `users.v2`."""
+    method: str
+    """The method's name on the wire, as `get`."""
+    deadline: float
+    """When the caller stops waiting, on the server's monotonic clock, in seconds."""
+    _request: Request
+    _taken: float
+    _clock: Clock
+    _cancelled: bool = False
+
+    @property
+    def call_id(self) -> bytes:
+        """The same for every attempt of the caller's."""
+        return self._request.call_id
+
+    @property
+    def caller(self) -> str | None:
         """The instance id of the calling channel, as it says; nothing proves it. None: unknown."""
-        self.attempt = request.attempt
+        return self._request.client
+
+    @property
+    def attempt(self) -> int:
         """1, or more where the caller tried before with the same call id."""
-        self.key = request.key
-        self.deadline = deadline
-        """When the caller stops waiting, on the server's monotonic clock, in seconds."""
-        self.headers: Mapping[str, bytes] = request.headers
+        return self._request.attempt
+
+    @property
+    def key(self) -> bytes | None:
+        """The routing key of the request."""
+        return self._request.key
+
+    @property
+    def headers(self) -> Mapping[str, bytes]:
         """Every header as it came, the protocol's own too."""
-        self._clock = clock
-        self._taken = clock()
-        self._cancelled = False
+        return self._request.headers
 
     @property
     def remaining(self) -> float:
@@ -49,7 +65,7 @@ class CallContext:
         """Whether nobody waits any more: the caller gave up, or the deadline has passed."""
         return self._cancelled or self.remaining <= 0
 
-    @cached_property
+    @property
     def metadata(self) -> Mapping[str, str]:
         """The caller's own headers as text; bytes that are not UTF-8 show as U+FFFD."""
         return {

@@ -7,6 +7,7 @@ No thread here: the channel's reader brings replies, its timer calls `tick`.
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from contracts import Certainty, RpcError, Unavailable
@@ -104,29 +105,28 @@ class InFlight:
     def _attempt(self, call: Call[Any]) -> None:
         assert self._send is not None  # noqa: S101 - a route is ready only once the channel is open
         assert call.route.constant is not None  # noqa: S101 - likewise
-        attempt = call.attempt
         message = request_message(
             call.route.constant,
             call.call_id,
             max(0.0, call.deadline - self._clock()),
             call.body,
             key=call.key,
-            attempt=attempt,
+            attempt=call.attempt,
             metadata=call.metadata,
         )
+        self._send(call.route.address, message, partial(self._sent, call, call.attempt))
 
-        def on_sent(sent: Receipt | TransportError) -> None:
-            if isinstance(sent, TransportError):
-                error = to_rpc_error(sent, call.route.full_name)
-                lasting = not isinstance(sent, Unreachable | SendUncertain)
-                if not self._attempt_failed(call, attempt, error, lasting=lasting):
-                    call.unsent(error)
-            else:
-                call.sent_to(sent)
-                if call.state is CallState.CANCELLED:
-                    self._tell_cancelled(call, sent)
-
-        self._send(call.route.address, message, on_sent)
+    def _sent(self, call: Call[Any], attempt: int, sent: Receipt | TransportError) -> None:
+        """Note what became of an attempt's message."""
+        if isinstance(sent, TransportError):
+            error = to_rpc_error(sent, call.route.full_name)
+            lasting = not isinstance(sent, Unreachable | SendUncertain)
+            if not self._attempt_failed(call, attempt, error, lasting=lasting):
+                call.unsent(error)
+        else:
+            call.sent_to(sent)
+            if call.state is CallState.CANCELLED:
+                self._tell_cancelled(call, sent)
 
     def _attempt_failed(
         self, call: Call[Any], attempt: int, error: RpcError, *, lasting: bool = False

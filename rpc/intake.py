@@ -7,6 +7,7 @@ The receiving threads call `take`; replies are made on workers and on the event 
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from contracts import (
     Certainty,
@@ -132,9 +133,9 @@ class Intake:
                 certainty=Certainty.NOT_EXECUTED,
             )
         timeout = DEFAULT_TIMEOUT if request.timeout is None else request.timeout
-        deadline = self._clock() + remaining(timeout, delivery.age)
-        spec = handler.spec
-        context = CallContext(spec.service, spec.name, request, deadline, self._clock)
+        spec, now = handler.spec, self._clock()
+        deadline = now + remaining(timeout, delivery.age)
+        context = CallContext(spec.service, spec.name, deadline, request, now, self._clock)
         decode = self._decoders[request.method, content_type]
         return Job(
             request=request,
@@ -162,7 +163,7 @@ class Intake:
         with self._lock:
             self._admission.finish(job.key, reply, remember=not job.invites_retry)
             following = None if job.lane is None else self._lanes.leave(job.lane)
-        self._send(job.request.reply_to, reply, lambda sent: self._replied(job, sent))
+        self._send(job.request.reply_to, reply, partial(self._replied, job))
         if following is not None:
             self._start(following)
 
@@ -171,7 +172,7 @@ class Intake:
             job.too_large = True
             error = server_fault(job, f"the result is too large: {sent}", None)
             reply = error_reply(job.request, job.codec, error)
-            self._send(job.request.reply_to, reply, lambda again: self._replied(job, again))
+            self._send(job.request.reply_to, reply, partial(self._replied, job))
         else:
             self._settle(sent, job.ack)
 

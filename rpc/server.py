@@ -102,7 +102,7 @@ class Server:
         self._threads = threads
         self._transport: Transport | None = None
         self._intake: Intake | None = None
-        self._workers: Workers | None = None
+        self._workers: Workers[Job] | None = None
         self._loop: EventLoop | None = None
         self._receivers: list[Receiver] = []
         self._receiving: list[threading.Thread] = []
@@ -217,7 +217,7 @@ class Server:
 
     def _start_threads(self) -> None:
         if not all(handler.is_async for handler in self._handlers.values()):
-            self._workers = Workers(self._worker_count)
+            self._workers = Workers(self._worker_count, self._run_here)
         if any(handler.is_async for handler in self._handlers.values()):
             self._loop = EventLoop()
         for service, receiver in zip(self.services, self._receivers, strict=True):
@@ -248,7 +248,7 @@ class Server:
 
     def _start_job(self, job: Job) -> None:
         if not job.handler.is_async and self._workers is not None:
-            self._workers.submit(lambda: self._done(job, self._dispatcher.run(job)))
+            self._workers.submit(job)
         elif self._loop is not None:
             self._loop.submit(self._run_async(job))
 

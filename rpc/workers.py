@@ -1,7 +1,7 @@
 """Where handlers run: a bounded pool of threads for `def`, one event loop for `async def`.
 
 A pool of the standard library makes a future, a work item and several lock steps of each task;
-a queue of callables is all that is needed here. Handlers never run on a thread that receives.
+a queue is all that is needed here. Handlers never run on a thread that receives.
 """
 
 import asyncio
@@ -9,16 +9,19 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 __all__ = ["EventLoop", "Workers"]
 
-Task = Callable[[], object]
+T = TypeVar("T")
+
+_BRISK = 0.0003  # seconds; a handler that waits for anything takes longer
 _PATIENCE = 0.002  # seconds
+_SAMPLES = 64  # so many that a wait for the interpreter's lock, of 5 ms, makes no task slow
 
 
-class Workers:
-    """`count` daemon threads named `rpc-worker-N`, fed by one queue. Tasks must not raise.
+class Workers(Generic[T]):
+    """`count` daemon threads named `rpc-worker-N`, fed by one queue. `do` must not raise.
 
     Tasks that block take as many threads as they need: whoever takes one and leaves others behind
     wakes the next thread. Tasks that are brisk are done by one thread, since a second one would
@@ -30,15 +33,16 @@ class Workers:
     tasks a last time.
     """
 
-    def __init__(self, count: int) -> None:
-        self._tasks: deque[Task | None] = deque()
+    def __init__(self, count: int, do: Callable[[T], object]) -> None:
+        self._do = do
+        self._tasks: deque[T | None] = deque()
         self._idle: list[threading.Lock] = []
         self._waking = False
         self._watching = False
         self._leader: threading.Lock | None = None
         """The gate of the thread that took the last task and has not looked for more in vain."""
-        self._brisk = False
-        """Whether the last task that ended took less than `_PATIENCE`."""
+        self._average = 0.001
+        """Seconds that a task takes, of the last hundred or so."""
         self._took_at = 0.0
         """When the last task was taken."""
         self._threads = [
@@ -48,8 +52,8 @@ class Workers:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, task: Task) -> None:
-        """Run `task` on the next free thread; the caller bounds how many wait."""
+    def submit(self, task: T) -> None:
+        """Do `task` on the next free thread; the caller bounds how many wait."""
         self._tasks.append(task)
         self._wake_one()
 
@@ -79,8 +83,8 @@ class Workers:
                 self._wake_one()
             if task is None:
                 return
-            task()
-            self._brisk = time.perf_counter() - began < _PATIENCE
+            self._do(task)
+            self._average += (time.perf_counter() - began - self._average) / _SAMPLES
             del task  # an idle worker must not keep the last request alive
 
     def _park(self, gate: threading.Lock) -> None:
@@ -104,7 +108,7 @@ class Workers:
 
     def _led(self) -> bool:
         """Whether what waits is best left to the thread that takes tasks already."""
-        return self._brisk and self._leader is not None and bool(self._tasks)
+        return self._average < _BRISK and self._leader is not None and bool(self._tasks)
 
     def _wake_one(self) -> None:
         if self._waking or (self._watching and self._leader is not None):

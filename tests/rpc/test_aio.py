@@ -187,7 +187,9 @@ def test_a_nested_call_waits_for_the_connection_no_longer_than_its_caller(never_
     async def handler():
         request = decode_request(request_of(method=b"Relay.forward"))
         deadline = time.monotonic() + 0.05
-        handling(CallContext("Relay", "forward", request, deadline, time.monotonic))
+        handling(
+            CallContext("Relay", "forward", deadline, request, time.monotonic(), time.monotonic)
+        )
         await Stub(Echo, channel=never_opens).say.aio("hi")
 
     began = time.monotonic()

@@ -21,7 +21,7 @@ def context(request_of, clock):
     message = request_of(
         key=b"k", client=b"me", attempt=b"2", method=b"Shop.buy", tenant=b"a", raw=b"\xff"
     )
-    return CallContext("Shop", "buy", decode_request(message), clock() + 2.0, clock)
+    return CallContext("Shop", "buy", clock() + 2.0, decode_request(message), clock(), clock)
 
 
 def test_a_handler_knows_its_call(context):

@@ -28,7 +28,7 @@ def test_a_job_settles_every_delivery_of_its_request(request_of, clock):
     ]
     ((handler,),) = check_implementation(EchoImpl()).values()
     request = decode_request(message)
-    context = CallContext("Echo", "say", request, clock() + 1, clock)
+    context = CallContext("Echo", "say", clock() + 1, request, clock(), clock)
     decode = JSON.decoder(handler.spec.arguments)
     job = Job(
         request=request,

@@ -8,9 +8,13 @@ import pytest
 from rpc.workers import EventLoop, Workers
 
 
+def call(task):
+    task()
+
+
 @pytest.fixture
 def workers():
-    made = Workers(2)
+    made = Workers(2, call)
     yield made
     made.close(5.0)
 
@@ -56,7 +60,7 @@ def test_no_more_tasks_run_at_once_than_there_are_threads(workers, patience):
 
 
 def test_closing_waits_for_what_was_submitted(patience):
-    workers, ran = Workers(1), []
+    workers, ran = Workers(1, call), []
     for number in range(100):
         workers.submit(lambda number=number: ran.append(number))
     workers.close(patience)
@@ -65,7 +69,7 @@ def test_closing_waits_for_what_was_submitted(patience):
 
 
 def test_closing_does_not_wait_for_a_task_that_does_not_end(patience):
-    workers, began, go = Workers(1), threading.Event(), threading.Event()
+    workers, began, go = Workers(1, call), threading.Event(), threading.Event()
     workers.submit(lambda: (began.set(), go.wait(patience)))
     assert began.wait(patience)
     workers.close(0.01)
