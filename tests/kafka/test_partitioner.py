@@ -46,10 +46,18 @@ def test_the_hash_is_the_one_of_kafka_python(key):
     assert murmur2(key) == stock_murmur2(key)
 
 
+def waits(_):
+    return True
+
+
+def idle(_):
+    return False
+
+
 def test_messages_without_a_key_that_wait_together_stay_together():
     spread = StickySpread(start=0, run=4)
 
-    chosen = [spread.choose((0, 1, 2), waits=True) for _ in range(12)]
+    chosen = [spread.choose((0, 1, 2), waits) for _ in range(12)]
 
     assert chosen == [2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0]
 
@@ -57,24 +65,24 @@ def test_messages_without_a_key_that_wait_together_stay_together():
 def test_messages_without_a_key_take_turns_where_none_waits():
     spread = StickySpread(start=0, run=4)
 
-    chosen = [spread.choose((0, 1, 2), waits=False) for _ in range(6)]
+    chosen = [spread.choose((0, 1, 2), idle) for _ in range(6)]
 
     assert chosen == [2, 1, 0, 2, 1, 0]
 
 
-def test_the_turn_is_told_before_it_may_pass():
-    spread = StickySpread(start=0, run=4)
-    first = spread.choose((0, 1, 2), waits=False)
+def test_it_is_the_partition_whose_turn_it_is_that_is_asked_for():
+    spread, asked = StickySpread(start=0, run=4), []
+    first = spread.choose((0, 1, 2), idle)
+    spread.choose((0, 1, 2), asked.append)
 
-    assert spread.turn((0, 1, 2)) == first
-    assert spread.choose((0, 1, 2), waits=True) == first
+    assert asked == [first]
 
 
 @pytest.mark.parametrize("servers", [2, 3, 4])
 def test_what_is_sent_again_leaves_the_block_of_partitions_of_one_server(servers):
     spread, block = StickySpread(start=0, run=1), 12 // servers
 
-    turns = [spread.choose(range(12), waits=False) // block for _ in range(24)]
+    turns = [spread.choose(range(12), idle) // block for _ in range(24)]
     stays = sum(turn == again for turn, again in itertools.pairwise(turns))
 
     assert stays <= 24 // servers
@@ -84,7 +92,7 @@ def test_what_is_sent_again_leaves_the_block_of_partitions_of_one_server(servers
 @given(waiting=st.lists(st.booleans(), min_size=90, max_size=90), partitions=st.integers(1, 12))
 def test_shares_differ_by_no_more_than_a_run_whatever_waits(waiting, partitions):
     spread = StickySpread(start=5, run=8)
-    turns = [spread.choose(range(partitions), waits=waits) for waits in waiting]
+    turns = [spread.choose(range(partitions), lambda _, waits=waits: waits) for waits in waiting]
     runs = [turns[0]]
     runs += [turn for before, turn in itertools.pairwise(turns) if turn != before]
 
@@ -97,4 +105,4 @@ def test_shares_differ_by_no_more_than_a_run_whatever_waits(waiting, partitions)
 def test_a_partition_without_a_leader_is_passed_over():
     spread = StickySpread(start=0, run=1)
 
-    assert {spread.choose((0, 2), waits=False) for _ in range(4)} == {0, 2}
+    assert {spread.choose((0, 2), idle) for _ in range(4)} == {0, 2}

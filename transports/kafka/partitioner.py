@@ -1,6 +1,6 @@
 """Which partition a message goes to. Pure; the caller brings the time and guards the state."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from math import gcd
 from typing import TypeVar
@@ -61,14 +61,15 @@ class StickySpread:
         self._run = run
         self._left = 0
 
-    def turn(self, partitions: Sequence[P]) -> P:
-        """Return the partition whose turn it is. `partitions` must not be empty."""
-        return partitions[self._turn % len(partitions)]
+    def choose(self, partitions: Sequence[P], waits: Callable[[P], bool]) -> P:
+        """Return the partition for a message; `waits` tells whether a batch for one is not sent.
 
-    def choose(self, partitions: Sequence[P], *, waits: bool) -> P:
-        """Return the partition for a message; `waits`: a batch for `turn` is not sent yet."""
-        if self._left <= 0 or not waits:
+        `partitions` must not be empty.
+        """
+        chosen = partitions[self._turn % len(partitions)]
+        if self._left <= 0 or not waits(chosen):
             self._turn += _stride(len(partitions))
             self._left = self._run
+            chosen = partitions[self._turn % len(partitions)]
         self._left -= 1
-        return partitions[self._turn % len(partitions)]
+        return chosen

@@ -118,8 +118,7 @@ class SendPath:
         if key is not None:
             return route.places[partition_for_key(key, len(route.places))]
         with self._turns:
-            waits = producer.waits(route.spread.turn(route.led))
-            return route.spread.choose(route.led, waits=waits)
+            return route.spread.choose(route.led, producer.waits)
 
     def _put(self, producer: "Producer", place: Address, message: Message, on_sent: OnSent) -> None:
         try:
