@@ -19,7 +19,6 @@ __all__ = ["BatchBuilder", "RecordTooLarge"]
 
 _NULL = b"\x01"  # a length of -1
 _NO_ATTRIBUTES = b"\x00"
-_MOST_REMEMBERED = 256  # bytes of a header's value; longer ones are hardly the same twice
 _BATCH_OVERHEAD = DefaultRecordBatchBuilder.HEADER_STRUCT.size
 
 
@@ -43,18 +42,15 @@ def _varint(number: int) -> bytes:
     return bytes(encoded)
 
 
-@lru_cache(maxsize=4096)
-def _header(name: str, value: bytes) -> bytes:
-    """Return a header as it stands in a record; most are the same in every record."""
+@lru_cache(maxsize=256)
+def _name(name: str) -> bytes:
+    """Return the name of a header as it stands in a record: there are few."""
     raw = name.encode()
-    return _varint(len(raw)) + raw + _varint(len(value)) + value
+    return _varint(len(raw)) + raw
 
 
-def _headers(headers: Headers) -> list[bytes]:
-    return [
-        _header(name, value) if len(value) <= _MOST_REMEMBERED else _header.__wrapped__(name, value)
-        for name, value in headers
-    ]
+def _headers(headers: Headers) -> bytes:
+    return b"".join([_name(name) + _varint(len(value)) + value for name, value in headers])
 
 
 class BatchBuilder(MemoryRecordsBuilder):  # type: ignore[misc]  # kafka-python is untyped
@@ -95,7 +91,7 @@ class BatchBuilder(MemoryRecordsBuilder):  # type: ignore[misc]  # kafka-python 
         # All headers but the last two are mostly those of the record before.
         shared = headers[:-2]
         if shared != self._shared:
-            self._shared, self._shared_bytes = shared, b"".join(_headers(shared))
+            self._shared, self._shared_bytes = shared, _headers(shared)
         record = b"".join(
             (
                 _NO_ATTRIBUTES,
@@ -106,7 +102,7 @@ class BatchBuilder(MemoryRecordsBuilder):  # type: ignore[misc]  # kafka-python 
                 body or b"",
                 _varint(len(headers)),
                 self._shared_bytes,
-                *_headers(headers[-2:]),
+                _headers(headers[-2:]),
             )
         )
         return _varint(len(record)) + record
