@@ -16,7 +16,7 @@ __all__ = ["EventLoop", "Workers"]
 T = TypeVar("T")
 
 _BRISK = 0.0003  # seconds; a handler that waits for anything takes longer
-_PATIENCE = 0.002  # seconds
+_PATIENCE = 0.01  # seconds: two turns of the interpreter's lock
 _SAMPLES = 64  # so many that a wait for the interpreter's lock, of 5 ms, makes no task slow
 
 
