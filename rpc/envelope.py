@@ -163,21 +163,26 @@ def cancel_message(call_id: bytes, method: str, client: str, key: bytes | None) 
 
 def reply_message(request: Request, code: Code | None, content_type: str, body: bytes) -> Message:
     """Return the reply to `request`: `code` None is success; the key is echoed."""
+    method, client = request.headers.get(H_METHOD, b""), request.headers.get(H_CLIENT)
+    headers = _reply_headers(code, content_type, method, client)
+    if request.attempt > 1:
+        headers += ((H_ATTEMPT, b"%d" % request.attempt),)
     # The call id comes last: what stands before it is the same in neighbours, and read faster so.
-    headers: list[tuple[str, bytes]] = [
+    return Message(body, (*headers, (H_CALL, request.call_id)), request.key)
+
+
+@lru_cache(maxsize=1024)  # one for each client of a method, and each way a call may end
+def _reply_headers(
+    code: Code | None, content_type: str, method: bytes, client: bytes | None
+) -> Headers:
+    headers: Headers = (
         (H_CONTENT_TYPE, content_type.encode()),
         _VERSION_1,
         _KIND_REPLY,
-        (H_METHOD, request.headers.get(H_METHOD, b"")),
+        (H_METHOD, method),
         _OK if code is None else (H_STATUS, code.value.encode()),
-    ]
-    client = request.headers.get(H_CLIENT)
-    if client is not None:
-        headers.append((H_CLIENT, client))
-    if request.attempt > 1:
-        headers.append((H_ATTEMPT, b"%d" % request.attempt))
-    headers.append((H_CALL, request.call_id))
-    return Message(body, tuple(headers), request.key)
+    )
+    return headers if client is None else (*headers, (H_CLIENT, client))
 
 
 def decode_request(message: Message) -> Request | Cancel:

@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from transports.base import Address, Delivery, Receipt
 from transports.errors import TransportError
@@ -172,21 +172,23 @@ class SharedReceiver:
         space = self._config.max_unacked_bytes - self._offsets.in_flight_bytes
         now = time.time()
         deliveries: list[Delivery] = []
+        settles: dict[PartitionLog, Callable[[Delivery], None]] = {}
         while self._queue and len(deliveries) < room and space > 0:
             partition, record = self._queue.popleft()
-            self._queued_bytes -= record.size
-            log = self._offsets.take(partition, record.offset, record.size)
-            if log is not None:
-                space -= record.size
-                deliveries.append(self._delivery(partition, record, log, now))
+            offset, timestamp, message, size, problem = record
+            self._queued_bytes -= size
+            log = self._offsets.take(partition, offset, size)
+            if log is None:
+                continue
+            settle = settles.get(log)
+            if settle is None:
+                settle = settles[log] = functools.partial(self._settle, log)
+            space -= size
+            receipt = Receipt(self._topic, partition, offset)
+            age = max(0.0, now - timestamp / 1000)
+            deliveries.append(Delivery(message, receipt, age, settle, problem))
         self._starved = bool(self._queue)
         return deliveries
-
-    def _delivery(self, partition: int, record: Record, log: PartitionLog, now: float) -> Delivery:
-        receipt = Receipt(self._topic, partition, record.offset)
-        age = max(0.0, now - record.timestamp / 1000)
-        settle = functools.partial(self._settle, log)
-        return Delivery(record.message, receipt, age, settle, record.problem)
 
     # Without the lock
 
