@@ -26,7 +26,7 @@ from contracts.implementation import Handler, check_implementation, services_of
 from contracts.local import LocalMethod
 from contracts.method import BINDER, BoundMethod, Method, method
 from contracts.service import describe, service
-from contracts.spec import MethodSpec, ServiceSpec
+from contracts.spec import MethodSpec, ServiceSpec, routing_key
 
 __all__ = [
     "BINDER",
@@ -63,6 +63,7 @@ __all__ = [
     "describe",
     "from_wire",
     "method",
+    "routing_key",
     "service",
     "services_of",
     "to_wire",

@@ -13,7 +13,7 @@ from contracts.errors import RpcError
 from contracts.schema import explain
 from contracts.signature import show
 
-__all__ = ["MethodSpec", "ServiceSpec"]
+__all__ = ["MethodSpec", "ServiceSpec", "routing_key"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -71,12 +71,15 @@ class MethodSpec:
     def key_of(self, arguments: msgspec.Struct) -> bytes | None:
         """Return the routing key that `arguments` hold, or None without one.
 
-        A str as UTF-8, an int in decimal, a UUID in its usual text, bytes as they are. Raises
-        `EncodeError` for a value of another type.
+        Raises `EncodeError` for a value that `routing_key` does not take.
         """
         if self.key is None:
             return None
-        return _key_bytes(getattr(arguments, self.key), self)
+        try:
+            return routing_key(getattr(arguments, self.key))
+        except ValueError as error:
+            msg = f"{self.full_name}: the routing key '{self.key}' {error}"
+            raise EncodeError(msg) from None
 
     def check_result(self, value: object) -> str | None:
         """Return what is wrong with a handler's result, or None if it may be right.
@@ -92,7 +95,12 @@ class MethodSpec:
         return f"expected {show(self.result)}, got {got}"
 
 
-def _key_bytes(value: object, spec: MethodSpec) -> bytes | None:
+def routing_key(value: object) -> bytes | None:
+    """Return the bytes that decide the partition of a call routed by `value`; None: it has no key.
+
+    A str as UTF-8, an int in decimal, a UUID in its usual text, bytes as they are. Raises
+    `ValueError`, which names the type but not the value, for everything else.
+    """
     try:
         match value:
             case None:
@@ -109,8 +117,8 @@ def _key_bytes(value: object, spec: MethodSpec) -> bytes | None:
         problem = type(error).__name__
     else:
         problem = type(value).__name__
-    msg = f"{spec.full_name}: the routing key '{spec.key}' cannot be written: {problem}"
-    raise EncodeError(msg)
+    msg = f"cannot be written: {problem}"
+    raise ValueError(msg)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

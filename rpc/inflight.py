@@ -18,15 +18,13 @@ from rpc.deadline import Deadlines
 from rpc.envelope import EnvelopeError, Reply, cancel_message, decode_reply, request_message
 from rpc.retry import RetryBudget
 from rpc.transport_errors import to_rpc_error
-from transports.base import Address, Delivery, Message, OnSent, Receipt
+from transports.base import Address, Delivery, Receipt, Send
 from transports.errors import SendUncertain, TransportError, Unreachable
 from transports.log import get_logger
 
 __all__ = ["InFlight", "closed_error"]
 
 _log = get_logger("rpc.channel")
-
-Send = Callable[[Address, Message, OnSent], None]
 
 
 class InFlight:

@@ -27,15 +27,13 @@ from rpc.deadline import DEFAULT_TIMEOUT, remaining
 from rpc.envelope import Cancel, EnvelopeError, Request, decode_request
 from rpc.job import Job
 from rpc.lanes import Lanes
-from transports.base import Address, Delivery, Message, OnSent, Receipt
+from transports.base import Address, Delivery, Message, Receipt, Send
 from transports.errors import MessageTooLarge, TransportError
 from transports.log import get_logger
 
 __all__ = ["Intake"]
 
 _log = get_logger("rpc.server")
-
-Send = Callable[[Address, Message, OnSent], None]
 
 
 class Intake:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from rpc.envelope import is_control
 from transports.base import Headers
 
-__all__ = ["CallOptions", "check_timeout", "key_bytes", "metadata_headers"]
+__all__ = ["CallOptions", "check_timeout", "metadata_headers"]
 
 MAX_METADATA = 8192
 """Bytes of names and values together: what gRPC allows by default."""
@@ -25,13 +25,6 @@ def check_timeout(seconds: float) -> None:
     """Raise `ValueError` unless `seconds` is a time: every call has a deadline."""
     if not 0 < seconds < math.inf:
         raise ValueError(f"timeout is {seconds} s, not a finite number above 0")
-
-
-def key_bytes(key: str | bytes | int) -> bytes:
-    """Return a routing key as the bytes that decide the partition."""
-    if isinstance(key, bytes):
-        return key
-    return str(key).encode()
 
 
 def metadata_headers(metadata: Mapping[str, str | bytes]) -> Headers:

@@ -7,12 +7,20 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ParamSpec, Self, TypeVar, Unpack
 
-from contracts import BINDER, BoundMethod, Method, MethodSpec, ServiceSpec, describe
+from contracts import (
+    BINDER,
+    BoundMethod,
+    Method,
+    MethodSpec,
+    ServiceSpec,
+    describe,
+    routing_key,
+)
 from rpc.call import Call
 from rpc.channel import Channel, ChannelOptions
 from rpc.context import inherited_timeout
 from rpc.deadline import effective_timeout
-from rpc.options import CallOptions, check_timeout, key_bytes, metadata_headers
+from rpc.options import CallOptions, check_timeout, metadata_headers
 from rpc.route import Route
 
 __all__ = ["Stub", "StubMethod", "close_default_channel", "connect", "default_channel"]
@@ -159,6 +167,7 @@ class StubMethod(BoundMethod[P, R]):
         Args:
             timeout: seconds; the deadline of a call being handled still bounds it.
             key: routing key: calls with one key are handled in order, by one server at a time.
+                Raises `ValueError` for what is no str, bytes, int or UUID.
             metadata: headers for the server's `current_call().metadata`, and for any reader of the
                 topic. Raises `ValueError` for the protocol's own names or above 8 KiB.
         """
@@ -167,7 +176,7 @@ class StubMethod(BoundMethod[P, R]):
         old = self._options
         options = CallOptions(
             timeout=old.timeout if timeout is None else timeout,
-            key=old.key if key is None else key_bytes(key),
+            key=old.key if key is None else routing_key(key),
             metadata=old.metadata if metadata is None else metadata_headers(metadata),
         )
         other = StubMethod[P, R](self._spec, None, options)

@@ -21,6 +21,7 @@ __all__ = [
     "OpenTransport",
     "Receipt",
     "Receiver",
+    "Send",
     "Transport",
 ]
 
@@ -53,6 +54,10 @@ class Receipt(NamedTuple):
 
 OnSent = Callable[[Receipt | TransportError], None]
 """Told once what became of a sent message; on a thread of the transport, so it may not block."""
+
+
+Send = Callable[[Address, Message, OnSent], None]
+"""What `Transport.send` is, for those who send and need nothing else of a transport."""
 
 
 class Delivery:

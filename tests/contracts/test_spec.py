@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts import EncodeError, describe, method
+from contracts import EncodeError, describe, method, routing_key
 
 
 class User(msgspec.Struct):
@@ -180,3 +180,16 @@ def test_a_result_that_may_be_right_passes(attribute, value):
 )
 def test_a_result_of_another_class_is_told(attribute, value, told):
     assert SPEC[attribute].check_result(value) == told
+
+
+@pytest.mark.parametrize(
+    ("key", "raw"),
+    [("42", b"42"), (42, b"42"), (-7, b"-7"), (b"\x00\xff", b"\x00\xff"), ("ü", b"\xc3\xbc")],
+)
+def test_keys_are_text_as_utf8_numbers_in_decimal_and_bytes_as_they_are(key, raw):
+    assert routing_key(key) == raw
+
+
+def test_what_is_no_routing_key_is_told_by_its_type():
+    with pytest.raises(ValueError, match=r"^cannot be written: float$"):
+        routing_key(2.5)

@@ -2,15 +2,7 @@
 
 import pytest
 
-from rpc.options import MAX_METADATA, key_bytes, metadata_headers
-
-
-@pytest.mark.parametrize(
-    ("key", "raw"),
-    [("42", b"42"), (42, b"42"), (-7, b"-7"), (b"\x00\xff", b"\x00\xff"), ("ü", b"\xc3\xbc")],
-)
-def test_keys_are_text_as_utf8_numbers_in_decimal_and_bytes_as_they_are(key, raw):
-    assert key_bytes(key) == raw
+from rpc.options import MAX_METADATA, metadata_headers
 
 
 def test_metadata_keeps_its_order_and_its_bytes():
