@@ -13,10 +13,22 @@ def call(task):
 
 
 @pytest.fixture
-def workers():
-    made = Workers(2, call)
-    yield made
-    made.close(5.0)
+def workers_of():
+    """Make workers of so many threads; they are closed at the end."""
+    every = []
+
+    def make(count):
+        every.append(Workers(count, call))
+        return every[-1]
+
+    yield make
+    for made in every:
+        made.close(5.0)
+
+
+@pytest.fixture
+def workers(workers_of):
+    return workers_of(2)
 
 
 @pytest.fixture
@@ -57,6 +69,43 @@ def test_no_more_tasks_run_at_once_than_there_are_threads(workers, patience):
         assert done.acquire(timeout=patience)
 
     assert max(most) <= 2
+
+
+@pytest.fixture
+def brisk(workers_of, patience):
+    """Workers whose tasks took next to no time so far, so that one of them does the work."""
+
+    def make(count):
+        made, done = workers_of(count), threading.Semaphore(0)
+        for _ in range(500):
+            made.submit(done.release)
+            assert done.acquire(timeout=patience)
+        return made
+
+    return make
+
+
+def test_who_gets_stuck_among_brisk_tasks_holds_up_the_others_for_a_moment_only(brisk, patience):
+    workers, go, done = brisk(2), threading.Event(), threading.Semaphore(0)
+
+    workers.submit(lambda: go.wait(patience))
+    for _ in range(20):
+        workers.submit(done.release)
+    for _ in range(20):
+        assert done.acquire(timeout=patience)
+
+    assert not go.is_set()
+    go.set()
+
+
+def test_tasks_that_block_after_brisk_ones_run_side_by_side(brisk, patience):
+    workers, all_there = brisk(4), threading.Barrier(5)
+
+    for _ in range(4):
+        workers.submit(lambda: all_there.wait(patience))
+    all_there.wait(patience)
+
+    assert not all_there.broken
 
 
 def test_closing_waits_for_what_was_submitted(patience):
