@@ -45,6 +45,7 @@ def test_the_exported_names_are_fixed():
         "describe",
         "from_wire",
         "method",
+        "routing_key",
         "service",
         "services_of",
         "to_wire",
