@@ -77,12 +77,14 @@ class Workers(Generic[T]):
             except IndexError:
                 self._park(gate)
                 continue
+            if task is None:  # closed: nobody leads any more
+                self._leader = None
+                self._wake_one()
+                return
             self._leader, began = gate, time.perf_counter()
             self._took_at = began
             if self._tasks:
                 self._wake_one()
-            if task is None:
-                return
             self._do(task)
             self._average += (time.perf_counter() - began - self._average) / _SAMPLES
             del task  # an idle worker must not keep the last request alive

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 
 import pytest
 
@@ -115,6 +116,15 @@ def test_closing_waits_for_what_was_submitted(patience):
     workers.close(patience)
 
     assert ran == list(range(100))
+
+
+def test_many_brisk_workers_are_closed_at_once(brisk, patience):
+    workers = brisk(100)
+    began = time.monotonic()
+    workers.close(patience)
+
+    assert time.monotonic() - began < 0.5  # and not 10 ms for each
+    assert not any(thread.is_alive() for thread in workers._threads)
 
 
 def test_closing_does_not_wait_for_a_task_that_does_not_end(patience):
