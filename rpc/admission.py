@@ -62,6 +62,11 @@ class Admission(Generic[J]):
     def __len__(self) -> int:
         return len(self._running)
 
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for another request."""
+        return len(self._running) >= self.limit
+
     def admit(self, key: CallKey, job: J, remaining: float) -> Admitted[J]:
         """Decide on a request with `remaining` seconds left; on RUN, `job` counts as running."""
         reply = self._replies.get(key)
@@ -72,7 +77,7 @@ class Admission(Generic[J]):
             return Admitted(Verdict.JOIN, running=running)
         if remaining <= 0:
             return _EXPIRED
-        if len(self._running) >= self.limit:
+        if self.full:
             return _SHED
         self._running[key] = job
         return _RUN

@@ -27,6 +27,7 @@ from rpc.deadline import DEFAULT_TIMEOUT, remaining
 from rpc.envelope import Cancel, EnvelopeError, Request, decode_request
 from rpc.job import Job
 from rpc.lanes import Lanes
+from rpc.overload import Overload
 from transports.base import Address, Delivery, Message, Receipt, Send
 from transports.errors import MessageTooLarge, TransportError
 from transports.log import get_logger
@@ -45,6 +46,7 @@ class Intake:
         codecs: Sequence[Codec],
         *,
         admission: Admission[Job],
+        patience: float,
         reply_topics: tuple[str, ...],
         start: Callable[[Job], None],
         stop: Callable[[Job], None],
@@ -67,6 +69,8 @@ class Intake:
         self._clock = clock
         self._lock = threading.Lock()
         self._settled = threading.Condition(self._lock)
+        self._room = threading.Condition(self._lock)
+        self._overload = Overload(admission.limit, patience)
         self._lanes: Lanes[Job] = Lanes()
         self._open = 0
         self.rejected = 0
@@ -103,6 +107,8 @@ class Intake:
             return
         with self._lock:
             admitted = self._admission.admit(job.key, job, job.context.remaining)
+            if admitted.verdict is Verdict.SHED and self._await_room():
+                admitted = self._admission.admit(job.key, job, job.context.remaining)
             runs = admitted.verdict is Verdict.RUN
             if runs:
                 self._open += 1
@@ -117,6 +123,11 @@ class Intake:
             self._refuse(request, delivery, _expired(job, delivery.age))
         elif admitted.verdict is Verdict.SHED:
             self._refuse(request, delivery, self._overloaded(job))
+
+    def _await_room(self) -> bool:
+        """Wait a moment for room, which holds up what comes behind; tell whether there is some."""
+        patience = self._overload.patience(self._clock())
+        return patience > 0 and self._room.wait_for(lambda: not self._admission.full, patience)
 
     def _job(self, request: Request, delivery: Delivery) -> Job | RpcError:
         handler = self._handlers.get(request.method)
@@ -159,7 +170,10 @@ class Intake:
     def finish(self, job: Job, reply: Message) -> None:
         """Send the reply to `job` and settle it once the broker has it."""
         with self._lock:
+            if self._admission.full:
+                self._room.notify()
             self._admission.finish(job.key, reply, remember=not job.invites_retry)
+            self._overload.ease(len(self._admission))
             following = None if job.lane is None else self._lanes.leave(job.lane)
         self._send(job.request.reply_to, reply, partial(self._replied, job))
         if following is not None:

@@ -29,6 +29,7 @@ __all__ = ["Server", "ServerOptions"]
 
 _log = get_logger("rpc.server")
 _RECEIVE_WAIT = 0.2  # seconds; how long a drain waits at most for the receiving threads
+_PATIENCE = 0.5  # seconds for which a burst beyond `max_in_flight` waits before it is refused
 _REMEMBERED = 10_000  # replies kept for requests that come twice
 _REMEMBERED_BYTES = 16 << 20
 
@@ -73,8 +74,9 @@ class Server:
             transport: a URL, or a transport (which the caller closes). None: `RPC_TRANSPORT`,
                 else `kafka://localhost:9092`.
             workers: threads for `def` handlers. `async def` ones share one event loop.
-            max_in_flight: requests running or waiting for a worker; beyond it they are answered
-                at once with RESOURCE_EXHAUSTED, NOT_EXECUTED.
+            max_in_flight: requests running or waiting for a worker. Beyond it no more are taken for
+                half a second, and then they are answered at once with RESOURCE_EXHAUSTED,
+                NOT_EXECUTED, until half of that is done.
             interceptors: around each handler, the first outermost.
             codecs: those that callers may use; the first answers who names none.
             reply_topics: prefixes of the topics that replies may go to. A request that wants its
@@ -123,6 +125,7 @@ class Server:
             admission=Admission(
                 limit=self._limit, remembered=_REMEMBERED, remembered_bytes=_REMEMBERED_BYTES
             ),
+            patience=_PATIENCE if self._threads else 0.0,
             reply_topics=self._reply_topics,
             start=self._start_job if self._threads else self._run_here,
             stop=self._stop_job,
