@@ -7,10 +7,11 @@ from typing import Protocol
 import pytest
 
 import rpc
-from contracts import ContractError, method
+from contracts import Certainty, ContractError, Overloaded, method
 from rpc.channel import Channel
+from rpc.retry import NO_RETRY
 from rpc.server import Server
-from rpc.stub import Stub
+from rpc.stub import Stub, connect
 from transports.base import Address, Message, Receipt
 from transports.errors import AddressUnknown, NotAuthorized, TransportClosed, Unreachable
 from transports.memory import MemoryTransport
@@ -336,3 +337,30 @@ def test_a_result_that_is_too_large_is_told_as_an_error(job, memory_url, patienc
         Stub(Job, channel=channel).run("x")
 
     assert told.value.error_id
+
+
+@COLOURS
+def test_a_burst_beyond_the_bound_waits_and_an_overload_is_refused(job, memory_url, patience, name):
+    with (
+        Server(job, transport=memory_url, max_in_flight=2) as server,
+        connect(Job, memory_url, retry=NO_RETRY) as client,
+    ):
+        first = [call(client, name, f"{n}") for n in range(2)]
+        for _ in first:
+            assert job.began.acquire(timeout=patience)
+        burst = call(client, name, "burst")
+        job.go.set()  # within the half second that a burst is given
+        assert [each.result(patience) for each in (*first, burst)] == ["done"] * 3
+
+        job.go.clear()
+        stuck = [call(client, name, f"{n}") for n in range(2)]
+        refused = [call(client, name, "refused") for _ in range(3)]
+        errors = [each.exception(patience) for each in refused]
+        job.go.set()
+        results = [each.result(patience) for each in stuck]
+
+    assert {type(error) for error in errors} == {Overloaded}
+    assert {error.certainty for error in errors} == {Certainty.NOT_EXECUTED}
+    assert results == ["done", "done"]
+    assert "refused" not in job.ran
+    assert server.in_flight == 0
