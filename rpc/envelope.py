@@ -7,7 +7,7 @@ table, `tests/rpc/test_envelope.py` holds the golden bytes. Pure.
 
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -164,7 +164,10 @@ def cancel_message(call_id: bytes, method: str, client: str, key: bytes | None) 
 def reply_message(request: Request, code: Code | None, content_type: str, body: bytes) -> Message:
     """Return the reply to `request`: `code` None is success; the key is echoed."""
     method, client = request.headers.get(H_METHOD, b""), request.headers.get(H_CLIENT)
-    headers = _reply_headers(code, content_type, method, client)
+    made: Callable[..., Headers] = _reply_headers
+    if len(method) > _MAX_TEXT or len(client or b"") > _MAX_TEXT:
+        made = _reply_headers.__wrapped__  # refused as too long, and not to be kept in memory
+    headers = made(code, content_type, method, client)
     if request.attempt > 1:
         headers += ((H_ATTEMPT, b"%d" % request.attempt),)
     # The call id comes last: what stands before it is the same in neighbours, and read faster so.

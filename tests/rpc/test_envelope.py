@@ -98,6 +98,19 @@ def request(body=b'{"user_id":42}', key=b"42"):
     return decoded
 
 
+@pytest.mark.parametrize("name", ["rpc-client", "rpc-method"])
+def test_headers_refused_as_too_long_are_echoed_and_not_kept_in_memory(name):
+    sent = request_message(CONSTANT, CALL_ID, 2.0, b"")
+    hostile = tuple((n, b"x" * 10_000 if n == name else value) for n, value in sent.headers)
+    with pytest.raises(EnvelopeError) as refused:
+        decode_request(Message(b"", hostile))
+    kept = _reply_headers.cache_info().currsize
+    reply = reply_message(refused.value.answerable, Code.INVALID_ARGUMENT, "application/json", b"")
+
+    assert dict(reply.headers)[name] == b"x" * 10_000
+    assert _reply_headers.cache_info().currsize == kept
+
+
 def test_a_successful_reply_is_these_bytes():
     message = reply_message(request(), None, "application/json", b'{"id":42,"name":"Ada"}')
 
