@@ -5,6 +5,7 @@ Knows nothing of transports or of calling. `rpc` re-exports what users need.
 
 from contracts.call import Call, Sent
 from contracts.codec import JSON, MSGPACK, Codec, DecodeError, EncodeError, codec_named
+from contracts.delivery import DeliveryMode
 from contracts.error_body import ErrorBody, from_wire, to_wire
 from contracts.errors import (
     Cancelled,
@@ -25,6 +26,7 @@ from contracts.errors import (
 from contracts.implementation import Handler, check_implementation, services_of
 from contracts.local import LocalMethod
 from contracts.method import BINDER, BoundMethod, Method, method
+from contracts.retry import NO_RETRY, RetryPolicy
 from contracts.service import describe, service
 from contracts.spec import MethodSpec, ServiceSpec, routing_key
 
@@ -32,6 +34,7 @@ __all__ = [
     "BINDER",
     "JSON",
     "MSGPACK",
+    "NO_RETRY",
     "BoundMethod",
     "Call",
     "Cancelled",
@@ -41,6 +44,7 @@ __all__ = [
     "ContractError",
     "DeadlineExceeded",
     "DecodeError",
+    "DeliveryMode",
     "EncodeError",
     "ErrorBody",
     "Handler",
@@ -52,6 +56,7 @@ __all__ = [
     "Mistake",
     "Overloaded",
     "PermissionDenied",
+    "RetryPolicy",
     "RpcError",
     "Sent",
     "ServiceSpec",

@@ -153,6 +153,8 @@ def _contradicts(own: Method[..., Any], contract: Method[..., Any]) -> str | Non
         "raises": (set(own.raises), set(contract.raises)),
         "key": (own.key, contract.key),
         "name": (own.name, contract.name),
+        "delivery": (own.delivery != "at_least_once" and own.delivery, contract.delivery),
+        "retry": (own.retry, contract.retry),
     }
     named = [f"`{name}`" for name, (mine, theirs) in given.items() if mine and mine != theirs]
     return ", ".join(named) or None

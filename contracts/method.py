@@ -7,17 +7,21 @@ method that calls; on an implementation, the local method that runs. It normalis
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from inspect import iscoroutinefunction
-from typing import Any, Concatenate, Final, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Concatenate, Final, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from contracts.call import Call
+from contracts.delivery import DeliveryMode
 from contracts.errors import RpcError
 from contracts.local import LocalMethod
+from contracts.retry import RetryPolicy
 
 __all__ = ["BINDER", "BoundMethod", "Method", "method"]
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
+
+DeliveryName = DeliveryMode | Literal["at_least_once", "at_most_once", "effectively_once"]
 
 BINDER: Final = "__rpc_binder__"
 """The key in a stub's `__dict__` of the callable that makes a `BoundMethod` of a `Method`."""
@@ -44,10 +48,15 @@ class BoundMethod(Protocol[P, R_co]):
         timeout: float | None = None,
         key: str | bytes | int | None = None,
         metadata: Mapping[str, str | bytes] | None = None,
+        retry: RetryPolicy | None = None,
+        idempotency_key: str | bytes | None = None,
+        wait_for_ready: bool | None = None,
     ) -> "BoundMethod[P, R_co]":
         """Return this method with options of its own; None leaves one as it was.
 
-        `timeout` is in seconds. `key` routes: calls with one key stay in order.
+        `timeout` is in seconds. `key` routes: calls with one key stay in order. `idempotency_key`
+        names what is to be done, for a method that is delivered effectively once.
+        `wait_for_ready`: wait until the deadline for somebody who serves.
         """
         ...
 
@@ -64,6 +73,8 @@ class Method(Generic[P, R_co]):
         raises: type[RpcError] | Sequence[type[RpcError]] = (),
         key: str | None = None,
         name: str | None = None,
+        delivery: DeliveryName = "at_least_once",
+        retry: RetryPolicy | None = None,
     ) -> None:
         self.function = function
         self.timeout = timeout
@@ -71,6 +82,8 @@ class Method(Generic[P, R_co]):
         self.raises = (raises,) if isinstance(raises, type) else tuple(raises)
         self.key = key
         self.name = name
+        self.delivery = delivery
+        self.retry = retry
         self.attribute: str = getattr(function, "__name__", "")
         self.is_async = iscoroutinefunction(function)
         self.__doc__ = function.__doc__
@@ -124,6 +137,8 @@ def method(
     raises: type[RpcError] | Sequence[type[RpcError]] = (),
     key: str | None = None,
     name: str | None = None,
+    delivery: DeliveryName = "at_least_once",
+    retry: RetryPolicy | None = None,
 ) -> _Decorator: ...
 
 
@@ -133,8 +148,9 @@ def method(function: Callable[..., Any] | None = None, /, **options: Any) -> Any
     On a contract, with options: `timeout`, the seconds a call may take unless its caller says
     otherwise; `idempotent`, whether a second execution does no harm, so that it may be retried;
     `raises`, the errors that arrive typed; `key`, the parameter whose value routes the call, so
-    that calls with one value stay in order; `name`, its name on the wire. On an implementation,
-    bare. Options that make no sense are told when the contract is read.
+    that calls with one value stay in order; `name`, its name on the wire; `delivery`, a
+    `DeliveryMode` or its text; `retry`, what callers try again, instead of their channel's policy.
+    On an implementation, bare. Options that make no sense are told when the contract is read.
     """
     if function is not None:
         return Method(function)

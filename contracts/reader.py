@@ -9,9 +9,11 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from contracts.annotation import key_problem, problems_of
+from contracts.delivery import DeliveryMode
 from contracts.errors import LIBRARY_ERRORS, RpcError
 from contracts.method import Method
 from contracts.result import classes_of
+from contracts.retry import RetryPolicy
 from contracts.schema import arguments_struct, default_problem
 from contracts.signature import RETURN, resolve, show
 from contracts.spec import MethodSpec
@@ -72,6 +74,8 @@ def method_spec(service: str, owner: type, method: Method[..., Any]) -> MethodSp
         idempotent=method.idempotent,
         errors=MappingProxyType({error.wire_name: error for error in method.raises}),
         key=method.key,
+        delivery=DeliveryMode(method.delivery),
+        retry=method.retry,
         signature=signature,
         doc=inspect.getdoc(method.function),
         keyword_only=tuple(p.name for p in parameters if p.kind is Parameter.KEYWORD_ONLY),
@@ -92,6 +96,18 @@ def _option_problems(method: Method[..., Any]) -> Iterator[Problem]:
     timeout = method.timeout
     if timeout is not None and not (_is_number(timeout) and 0 < timeout < math.inf):
         yield None, f"has the timeout {timeout!r}; it must be a finite number of seconds above 0"
+
+    if method.delivery not in list(DeliveryMode):
+        names = ", ".join(f"'{mode}'" for mode in DeliveryMode)
+        yield None, f"has the delivery {method.delivery!r}; there are: {names}"
+    elif method.delivery == DeliveryMode.AT_MOST_ONCE and method.idempotent:
+        yield (
+            None,
+            "is at_most_once, so that it may not run twice, and idempotent: leave one out",
+        )
+    retry: object = method.retry
+    if retry is not None and not isinstance(retry, RetryPolicy):
+        yield None, f"has the retry {retry!r}; it must be a `RetryPolicy`"
 
 
 def _is_number(value: object) -> bool:

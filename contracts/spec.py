@@ -9,7 +9,9 @@ from typing import Any
 import msgspec
 
 from contracts.codec import EncodeError
+from contracts.delivery import DeliveryMode
 from contracts.errors import RpcError
+from contracts.retry import RetryPolicy
 from contracts.schema import explain
 from contracts.signature import show
 
@@ -44,10 +46,19 @@ class MethodSpec:
     """As called on a stub: without `self`, annotations resolved."""
     doc: str | None
     """The docstring."""
+    delivery: DeliveryMode = DeliveryMode.AT_LEAST_ONCE
+    """What is promised of how often its handler runs for one call."""
+    retry: RetryPolicy | None = None
+    """What callers try again; None: what their channel says."""
     keyword_only: tuple[str, ...] = ()
     """The parameters that are passed by name alone: the last fields of `arguments`."""
     result_classes: tuple[type, ...] | None = None
     """The classes that a result may have; None: any may be right."""
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether a call may be sent again although an earlier attempt may have run."""
+        return self.idempotent or self.delivery is DeliveryMode.EFFECTIVELY_ONCE
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> msgspec.Struct:
         """Return the arguments of a call; raises `TypeError` for missing or unknown ones.

@@ -7,6 +7,7 @@ refuse_shadowed("contracts", "transports")
 from contracts import (  # noqa: E402 - a package that shadows ours must be told before it is used
     JSON,
     MSGPACK,
+    NO_RETRY,
     Call,
     Cancelled,
     Certainty,
@@ -14,10 +15,12 @@ from contracts import (  # noqa: E402 - a package that shadows ours must be told
     Codec,
     ContractError,
     DeadlineExceeded,
+    DeliveryMode,
     InternalError,
     InvalidArgument,
     Overloaded,
     PermissionDenied,
+    RetryPolicy,
     RpcError,
     Unauthenticated,
     Unavailable,
@@ -29,7 +32,6 @@ from rpc.call_log import log_calls  # noqa: E402
 from rpc.channel import Channel  # noqa: E402
 from rpc.context import CallContext, current_call  # noqa: E402
 from rpc.interceptor import CallInfo, Interception, Interceptor  # noqa: E402
-from rpc.retry import NO_RETRY, RetryPolicy  # noqa: E402
 from rpc.server import Server  # noqa: E402
 from rpc.serving import serve  # noqa: E402
 from rpc.stub import Stub, close_default_channel, connect, default_channel  # noqa: E402
@@ -51,6 +53,7 @@ __all__ = [
     "Codec",
     "ContractError",
     "DeadlineExceeded",
+    "DeliveryMode",
     "Interception",
     "Interceptor",
     "InternalError",

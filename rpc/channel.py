@@ -22,6 +22,7 @@ from contracts import (
     EncodeError,
     InternalError,
     MethodSpec,
+    RetryPolicy,
     RpcError,
     codec_named,
 )
@@ -36,7 +37,6 @@ from rpc.inflight import InFlight, closed_error
 from rpc.interceptor import CallInfo, Chain, Interceptor, Outcome
 from rpc.options import CallOptions, check_timeout, metadata_headers
 from rpc.readiness import Readiness
-from rpc.retry import RetryPolicy
 from rpc.route import Route
 from rpc.transport_errors import to_rpc_error
 from transports.base import Transport

@@ -16,13 +16,16 @@ from transports.base import Address, Headers, Message
 
 __all__ = [
     "CONTROL",
+    "MAX_IDEMPOTENCY_KEY",
     "Cancel",
     "EnvelopeError",
     "Reply",
     "Request",
     "cancel_message",
+    "clock_message",
     "decode_reply",
     "decode_request",
+    "is_clock",
     "is_control",
     "reply_message",
     "request_headers",
@@ -34,6 +37,7 @@ STATUS_OK = b"OK"
 REQUEST = b"request"
 REPLY = b"reply"
 CANCEL = b"cancel"
+CLOCK = b"clock"
 
 H_CALL = "kafka_correlationId"
 H_REPLY_TOPIC = "kafka_replyTopic"
@@ -45,6 +49,9 @@ H_METHOD = "rpc-method"
 H_CLIENT = "rpc-client"
 H_TIMEOUT = "rpc-timeout"
 H_ATTEMPT = "rpc-attempt"
+H_SENT = "rpc-sent"
+H_IDEMPOTENCY_KEY = "rpc-idempotency-key"
+H_RETRY_AFTER = "rpc-retry-after"
 H_STATUS = "rpc-status"
 
 _VERSION_1 = (H_VERSION, VERSION)
@@ -56,6 +63,7 @@ CONTROL = frozenset({H_CALL, H_REPLY_TOPIC, H_REPLY_PARTITION, H_CONTENT_TYPE})
 
 _INT32 = struct.Struct(">i")
 _MAX_TIMEOUT_MS = 2**53  # beyond it a float no longer tells milliseconds apart
+MAX_IDEMPOTENCY_KEY = 255  # as the draft of the HTTP header Idempotency-Key suggests
 _MAX_TEXT = 249  # the longest topic name Kafka takes; method and client names are no longer
 
 
@@ -80,7 +88,11 @@ class Request(NamedTuple):
     key: bytes | None
     attempt: int
     headers: Mapping[str, bytes]
-    """Every header, control ones too; of duplicates the last."""
+    """Every header, control ones too; of others that stand twice the last."""
+    sent: float | None = None
+    """When it was sent, in seconds of the broker's clock as the caller knew it; None: unknown."""
+    idempotency_key: bytes | None = None
+    """What names the work to be done, where its caller gave it a name."""
 
 
 class Cancel(NamedTuple):
@@ -102,6 +114,8 @@ class Reply(NamedTuple):
     body: bytes
     attempt: int = 1
     """Which attempt it answers."""
+    retry_after: float | None = None
+    """Seconds after which to try again, as the server asks; below 0: not at all; None: unsaid."""
 
 
 def is_control(name: str) -> bool:
@@ -133,10 +147,13 @@ def request_message(
     key: bytes | None = None,
     attempt: int = 1,
     metadata: Headers = (),
+    sent: float | None = None,
+    idempotency_key: bytes | None = None,
 ) -> Message:
     """Return the request whose unchanging headers are `constant`, with `timeout` seconds left.
 
     The timeout is rounded up to a whole millisecond, so that what is left never reads as nothing.
+    `sent` is the moment, in seconds of the broker's clock, from which on the timeout runs.
     """
     headers = (
         *metadata,
@@ -144,9 +161,21 @@ def request_message(
         (H_CALL, call_id),
         (H_TIMEOUT, b"%d" % math.ceil(timeout * 1000)),
     )
+    if sent is not None:
+        headers += ((H_SENT, b"%d" % (sent * 1000)),)
+    if idempotency_key is not None:
+        headers += ((H_IDEMPOTENCY_KEY, idempotency_key),)
     if attempt > 1:
         headers += ((H_ATTEMPT, b"%d" % attempt),)
     return Message(body, headers, key)
+
+
+def clock_message() -> Message:
+    """Return what a server writes to learn the broker's time from the answer; nobody reads it.
+
+    It goes to a reply partition, the one place that a server may write to; clients drop it.
+    """
+    return Message(b"", (_VERSION_1, (H_KIND, CLOCK)), b"")
 
 
 def cancel_message(call_id: bytes, method: str, client: str, key: bytes | None) -> Message:
@@ -161,7 +190,14 @@ def cancel_message(call_id: bytes, method: str, client: str, key: bytes | None) 
     return Message(b"", headers, key)
 
 
-def reply_message(request: Request, code: Code | None, content_type: str, body: bytes) -> Message:
+def reply_message(
+    request: Request,
+    code: Code | None,
+    content_type: str,
+    body: bytes,
+    *,
+    retry_after: float | None = None,
+) -> Message:
     """Return the reply to `request`: `code` None is success; the key is echoed."""
     method, client = request.headers.get(H_METHOD, b""), request.headers.get(H_CLIENT)
     made: Callable[..., Headers] = _reply_headers
@@ -170,6 +206,8 @@ def reply_message(request: Request, code: Code | None, content_type: str, body: 
     headers = made(code, content_type, method, client)
     if request.attempt > 1:
         headers += ((H_ATTEMPT, b"%d" % request.attempt),)
+    if retry_after is not None:
+        headers += ((H_RETRY_AFTER, b"%d" % math.ceil(retry_after * 1000)),)
     # The call id comes last: what stands before it is the same in neighbours, and read faster so.
     return Message(body, (*headers, (H_CALL, request.call_id)), request.key)
 
@@ -195,6 +233,7 @@ def decode_request(message: Message) -> Request | Cancel:
     that does not say its kind is a request, as those of Spring's template.
     """
     headers = dict(message.headers)
+    twice = None if len(headers) == len(message.headers) else _twice(message.headers)
     kind = headers.get(H_KIND, REQUEST)
     call_id = _call_id(headers)
     if kind == CANCEL:
@@ -203,6 +242,8 @@ def decode_request(message: Message) -> Request | Cancel:
         raise EnvelopeError(f"{H_KIND} is neither request nor cancel")
     reply_to = _reply_to(headers.get(H_REPLY_TOPIC), headers.get(H_REPLY_PARTITION))
     try:
+        if twice is not None:
+            raise EnvelopeError(f"{twice} stands more than once")
         return _request(message, headers, call_id, reply_to)
     except EnvelopeError as error:
         error.answerable = Request(
@@ -227,7 +268,14 @@ def _request(
         message.key,
         _digits(H_ATTEMPT, headers[H_ATTEMPT]) if H_ATTEMPT in headers else 1,
         headers,
+        _digits(H_SENT, headers[H_SENT]) / 1000 if H_SENT in headers else None,
+        _idempotency_key(headers.get(H_IDEMPOTENCY_KEY)),
     )
+
+
+def is_clock(message: Message) -> bool:
+    """Tell whether a message is what `clock_message` makes, which is nobody's reply."""
+    return (H_KIND, CLOCK) in message.headers
 
 
 def decode_reply(message: Message) -> Reply:
@@ -235,6 +283,8 @@ def decode_reply(message: Message) -> Reply:
     headers = dict(message.headers)
     if headers.get(H_KIND, REPLY) != REPLY:
         raise EnvelopeError(f"{H_KIND} is not reply")
+    if len(headers) != len(message.headers) and (twice := _twice(message.headers)):
+        raise EnvelopeError(f"{twice} stands more than once")
     return Reply(
         _call_id(headers),
         headers.get(H_CLIENT),
@@ -243,7 +293,33 @@ def decode_reply(message: Message) -> Reply:
         headers.get(H_CONTENT_TYPE),
         message.body,
         _digits(H_ATTEMPT, headers[H_ATTEMPT]) if H_ATTEMPT in headers else 1,
+        _retry_after(headers.get(H_RETRY_AFTER)),
     )
+
+
+def _twice(headers: Headers) -> str | None:
+    """Return a control header that stands more than once: readers would differ about its value."""
+    seen: set[str] = set()
+    for name, _ in headers:
+        if name in seen and is_control(name):
+            return name
+        seen.add(name)
+    return None
+
+
+def _idempotency_key(raw: bytes | None) -> bytes | None:
+    if raw is not None and not 0 < len(raw) <= MAX_IDEMPOTENCY_KEY:
+        raise EnvelopeError(
+            f"{H_IDEMPOTENCY_KEY} has {len(raw)} bytes, not 1 to {MAX_IDEMPOTENCY_KEY}"
+        )
+    return raw
+
+
+def _retry_after(raw: bytes | None) -> float | None:
+    """Read a pushback; one that can't be read asks for no other attempt, as in gRPC (A6)."""
+    if raw is None:
+        return None
+    return int(raw) / 1000 if raw.isdigit() and len(raw) <= 16 else -1.0
 
 
 def _call_id(headers: Mapping[str, bytes]) -> bytes:

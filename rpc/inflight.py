@@ -16,7 +16,7 @@ from rpc.calls import CallState, PendingCalls
 from rpc.clock import Clock
 from rpc.deadline import Deadlines
 from rpc.envelope import EnvelopeError, Reply, cancel_message, decode_reply, request_message
-from rpc.retry import RetryBudget
+from rpc.retry import RetryBudget, allows, delay
 from rpc.transport_errors import to_rpc_error
 from transports.base import Address, Delivery, Receipt, Send
 from transports.errors import SendUncertain, TransportError, Unreachable
@@ -157,10 +157,10 @@ class InFlight:
 
     def _retry_at(self, call: Call[Any], error: RpcError) -> float | None:
         route = call.route
-        if not route.retry.allows(error, call.attempt, idempotent=route.spec.idempotent):
+        if not allows(route.retry, error, call.attempt, idempotent=route.spec.idempotent):
             return None
         now = self._clock()
-        due = now + route.retry.delay(call.attempt, self._random)
+        due = now + delay(route.retry, call.attempt, self._random)
         return due if due < call.deadline and self._budget.withdraw(now) else None
 
     def _resend_at(self, call: Call[Any]) -> float:

@@ -51,8 +51,10 @@ class Intake:
         start: Callable[[Job], None],
         stop: Callable[[Job], None],
         send: Send,
+        broker_now: Callable[[], float | None],
         clock: Clock,
     ) -> None:
+        self._broker_now = broker_now
         self._handlers = handlers
         self._codecs = {codec.content_type: codec for codec in codecs}
         self._decoders = {
@@ -120,7 +122,7 @@ class Intake:
         elif admitted.reply is not None:
             self._answer(request.reply_to, admitted.reply, delivery.ack)
         elif admitted.verdict is Verdict.EXPIRED:
-            self._refuse(request, delivery, _expired(job, delivery.age))
+            self._refuse(request, delivery, _expired(job, self._age(request, delivery)))
         elif admitted.verdict is Verdict.SHED:
             self._refuse(request, delivery, self._overloaded(job))
 
@@ -143,7 +145,7 @@ class Intake:
             )
         timeout = DEFAULT_TIMEOUT if request.timeout is None else request.timeout
         spec, now = handler.spec, self._clock()
-        deadline = now + remaining(timeout, delivery.age)
+        deadline = now + remaining(timeout, self._age(request, delivery))
         context = CallContext(spec.service, spec.name, deadline, request, now, self._clock)
         decode = self._decoders[request.method, content_type]
         return Job(
@@ -156,6 +158,14 @@ class Intake:
             lane=None if request.key is None else (spec.service, request.key),
             deliveries=[delivery],
         )
+
+    def _age(self, request: Request, delivery: Delivery) -> float:
+        """Return for how many seconds the caller has been waiting, by the broker's clock."""
+        now = self._broker_now()
+        since = delivery.timestamp
+        if request.sent is not None:
+            since = min(since, request.sent)
+        return 0.0 if now is None else max(0.0, now - since)
 
     def _cancel(self, cancel: Cancel) -> None:
         key: CallKey = (cancel.client, cancel.call_id)

@@ -4,10 +4,11 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from rpc.envelope import is_control
+from contracts import DeliveryMode, MethodSpec, RetryPolicy
+from rpc.envelope import MAX_IDEMPOTENCY_KEY, is_control
 from transports.base import Headers
 
-__all__ = ["CallOptions", "check_timeout", "metadata_headers"]
+__all__ = ["CallOptions", "check_idempotency_key", "check_timeout", "metadata_headers"]
 
 MAX_METADATA = 8192
 """Bytes of names and values together: what gRPC allows by default."""
@@ -19,12 +20,28 @@ class CallOptions(NamedTuple):
     timeout: float | None = None
     key: bytes | None = None
     metadata: Headers = ()
+    retry: RetryPolicy | None = None
+    idempotency_key: bytes | None = None
+    wait_for_ready: bool | None = None
 
 
 def check_timeout(seconds: float) -> None:
     """Raise `ValueError` unless `seconds` is a time: every call has a deadline."""
     if not 0 < seconds < math.inf:
         raise ValueError(f"timeout is {seconds} s, not a finite number above 0")
+
+
+def check_idempotency_key(spec: MethodSpec, key: str | bytes) -> bytes:
+    """Return `key` as it travels; raises `ValueError` for one that means nothing, or no key."""
+    if spec.delivery is not DeliveryMode.EFFECTIVELY_ONCE:
+        raise ValueError(
+            f"{spec.full_name} takes no idempotency_key: it is delivered {spec.delivery}; declare "
+            'it with @method(delivery="effectively_once")'
+        )
+    raw = key.encode() if isinstance(key, str) else key
+    if not 0 < len(raw) <= MAX_IDEMPOTENCY_KEY:
+        raise ValueError(f"idempotency_key has {len(raw)} bytes, not 1 to {MAX_IDEMPOTENCY_KEY}")
+    return raw
 
 
 def metadata_headers(metadata: Mapping[str, str | bytes]) -> Headers:

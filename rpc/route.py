@@ -11,6 +11,7 @@ from contracts import (
     ErrorBody,
     InternalError,
     MethodSpec,
+    RetryPolicy,
     RpcError,
     codec_named,
     from_wire,
@@ -18,7 +19,6 @@ from contracts import (
 from rpc.envelope import Reply
 from rpc.interceptor import Outcome
 from rpc.readiness import Readiness
-from rpc.retry import RetryPolicy
 from transports.base import Address, Headers
 
 __all__ = ["Route", "request_address"]

@@ -130,6 +130,7 @@ class Server:
             start=self._start_job if self._threads else self._run_here,
             stop=self._stop_job,
             send=self._transport.send,
+            broker_now=self._transport.now,
             clock=self._clock,
         )
         try:

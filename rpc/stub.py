@@ -12,6 +12,7 @@ from contracts import (
     BoundMethod,
     Method,
     MethodSpec,
+    RetryPolicy,
     ServiceSpec,
     describe,
     routing_key,
@@ -20,7 +21,12 @@ from rpc.call import Call
 from rpc.channel import Channel, ChannelOptions
 from rpc.context import inherited_timeout
 from rpc.deadline import effective_timeout
-from rpc.options import CallOptions, check_timeout, metadata_headers
+from rpc.options import (
+    CallOptions,
+    check_idempotency_key,
+    check_timeout,
+    metadata_headers,
+)
 from rpc.route import Route
 
 __all__ = ["Stub", "StubMethod", "close_default_channel", "connect", "default_channel"]
@@ -161,6 +167,9 @@ class StubMethod(BoundMethod[P, R]):
         timeout: float | None = None,
         key: str | bytes | int | None = None,
         metadata: Mapping[str, str | bytes] | None = None,
+        retry: RetryPolicy | None = None,
+        idempotency_key: str | bytes | None = None,
+        wait_for_ready: bool | None = None,
     ) -> "StubMethod[P, R]":
         """Return the same method with other options; those not given stay.
 
@@ -170,6 +179,12 @@ class StubMethod(BoundMethod[P, R]):
                 Raises `ValueError` for what is no str, bytes, int or UUID.
             metadata: headers for the server's `current_call().metadata`, and for any reader of the
                 topic. Raises `ValueError` for the protocol's own names or above 8 KiB.
+            retry: what is tried again, instead of the method's or the channel's policy.
+            idempotency_key: names the work: a call with the same key and arguments gets the reply
+                of the first. Only for methods with `delivery="effectively_once"`, for which it is
+                the call's id unless given; else `ValueError`.
+            wait_for_ready: whether to wait until the deadline where nobody serves, instead of
+                failing with UNAVAILABLE in about a second.
         """
         if timeout is not None:
             check_timeout(timeout)
@@ -178,6 +193,13 @@ class StubMethod(BoundMethod[P, R]):
             timeout=old.timeout if timeout is None else timeout,
             key=old.key if key is None else routing_key(key),
             metadata=old.metadata if metadata is None else metadata_headers(metadata),
+            retry=old.retry if retry is None else retry,
+            idempotency_key=(
+                old.idempotency_key
+                if idempotency_key is None
+                else check_idempotency_key(self._spec, idempotency_key)
+            ),
+            wait_for_ready=old.wait_for_ready if wait_for_ready is None else wait_for_ready,
         )
         other = StubMethod[P, R](self._spec, None, options)
         other._fixed = self._fixed

@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Generic, TypedDict, TypeVar, Unpack
 
-from contracts import Codec
+from contracts import Codec, RetryPolicy
 from rpc.channel import Channel
 from rpc.clock import ManualClock
 from rpc.interceptor import Interceptor
-from rpc.retry import RetryPolicy
 from rpc.server import Server, ServerOptions
 from rpc.stub import Stub
 from transports.memory import MemoryTransport

@@ -7,11 +7,22 @@ the first message held, and not at all on a clock that the caller moves.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from threading import Condition, Lock, Thread, current_thread
 from typing import NamedTuple
 
-from transports.base import Address, Message, OnSent, Receipt, Receiver, Transport
+from transports.base import (
+    Address,
+    GroupState,
+    Message,
+    OnSent,
+    Purpose,
+    Receipt,
+    Receiver,
+    Send,
+    Transport,
+)
 from transports.errors import SendUncertain, TransportClosed, TransportError
 from transports.faults import Fault, FaultPlan, Faults
 from transports.outcome import tell
@@ -22,6 +33,7 @@ __all__ = ["FaultyTransport"]
 class _Held(NamedTuple):
     due: float
     swaps: bool
+    forward: Send
     address: Address
     message: Message
     on_sent: OnSent
@@ -73,30 +85,56 @@ class FaultyTransport(Transport):
         with self._lock:
             return len(self._held)
 
-    def prepare(self, address: Address, timeout: float) -> None:
+    def now(self) -> float | None:
         """As the inner transport does."""
-        self._inner.prepare(address, timeout)
+        return self._inner.now()
+
+    def group(self, topic: str, timeout: float) -> GroupState:
+        """As the inner transport does."""
+        return self._inner.group(topic, timeout)
+
+    def prepare(self, address: Address, timeout: float, *, purpose: Purpose = "requests") -> None:
+        """As the inner transport does."""
+        self._inner.prepare(address, timeout, purpose=purpose)
 
     def receiver(self, address: Address, *, shared: bool) -> Receiver:
         """As the inner transport does."""
         return self._inner.receiver(address, shared=shared)
 
-    def send(self, address: Address, message: Message, on_sent: OnSent) -> None:
+    def send(
+        self,
+        address: Address,
+        message: Message,
+        on_sent: OnSent,
+        /,
+        *,
+        avoid: Collection[int] = (),
+        once: bool = False,
+    ) -> None:
         """Send, or do what the plan says instead; `on_sent` is called once whatever happens."""
+        forward = partial(self._inner.send, avoid=avoid, once=once)
         with self._lock:
             closed = self._closed
             fault = None if closed else self._plan.next(address, message)
             if fault in {Fault.DELAY, Fault.REORDER}:
-                self._hold(address, message, on_sent, swaps=fault is Fault.REORDER)
+                swaps = fault is Fault.REORDER
+                self._hold(_Held(0.0, swaps, forward, address, message, on_sent))
                 return
             swapped = [] if closed or fault in {Fault.DROP, Fault.FAIL} else self._swap(address)
         if closed:
             tell(on_sent, _closed(address))
             return
-        self._do(fault, address, message, on_sent)
+        self._do(fault, forward, address, message, on_sent)
         self._pass_on(swapped)
 
-    def _do(self, fault: Fault | None, address: Address, message: Message, on_sent: OnSent) -> None:
+    def _do(
+        self,
+        fault: Fault | None,
+        forward: Send,
+        address: Address,
+        message: Message,
+        on_sent: OnSent,
+    ) -> None:
         match fault:
             case Fault.DROP:
                 self._count(fault)
@@ -105,13 +143,13 @@ class FaultyTransport(Transport):
                 self._count(fault)
                 tell(on_sent, self._faults.error(f"injected: not sent to {address.topic!r}"))
             case Fault.LOSE_ACK:
-                self._inner.send(address, message, self._losing_ack(address, on_sent))
+                forward(address, message, self._losing_ack(address, on_sent))
             case Fault.DUPLICATE:
                 self._count(fault)
-                self._inner.send(address, message, on_sent)
-                self._inner.send(address, message, _ignore)
+                forward(address, message, on_sent)
+                forward(address, message, _ignore)
             case _:
-                self._inner.send(address, message, on_sent)
+                forward(address, message, on_sent)
 
     def _losing_ack(self, address: Address, on_sent: OnSent) -> OnSent:
         def lose(outcome: Receipt | TransportError) -> None:
@@ -127,10 +165,9 @@ class FaultyTransport(Transport):
         with self._lock:
             self._counts[fault] += 1
 
-    def _hold(self, address: Address, message: Message, on_sent: OnSent, *, swaps: bool) -> None:
-        due = self._clock() + self._faults.hold
-        self._held.append(_Held(due, swaps, address, message, on_sent))
-        if not swaps:
+    def _hold(self, held: _Held) -> None:
+        self._held.append(held._replace(due=self._clock() + self._faults.hold))
+        if not held.swaps:
             self._counts[Fault.DELAY] += 1
         if self._timed and self._timer is None:
             self._timer = Thread(target=self._run, name="rpc-faulty-timer", daemon=True)
@@ -154,7 +191,7 @@ class FaultyTransport(Transport):
 
     def _pass_on(self, sends: list[_Held]) -> None:
         for held in sends:
-            self._inner.send(held.address, held.message, held.on_sent)
+            held.forward(held.address, held.message, held.on_sent)
 
     def release(self) -> int:
         """Send everything held, in the order held, and return how many that were."""

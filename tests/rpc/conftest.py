@@ -4,7 +4,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, Self
 
 import pytest
@@ -15,7 +15,18 @@ from rpc.clock import ManualClock
 from rpc.envelope import Reply, Request, decode_reply, decode_request, reply_message
 from rpc.server import Server
 from rpc.stub import Stub
-from transports.base import Address, Delivery, Headers, Message, OnSent, Receipt, Receiver
+from transports.base import (
+    Address,
+    Delivery,
+    GroupState,
+    Headers,
+    Message,
+    OnSent,
+    Purpose,
+    Receipt,
+    Receiver,
+    Unshared,
+)
 from transports.errors import TransportError
 from transports.memory import MemoryTransport
 
@@ -29,6 +40,8 @@ class Sending(NamedTuple):
     address: Address
     message: Message
     on_sent: OnSent
+    avoid: frozenset[int] = frozenset()
+    once: bool = False
 
     def acknowledge(self, offset: int = 7, partition: int = 3) -> None:
         """Tell the sender that the message stands at `offset`."""
@@ -84,7 +97,7 @@ class WireInbox:
                 self.put(*waiting[place + 1 :])
                 raise message
             receipt = Receipt(self.address.topic, 0, place)
-            deliveries.append(Delivery(message, receipt, 0.0, lambda _delivery: None))
+            deliveries.append(Delivery(message, receipt, 0.0, Unshared()))
         return deliveries
 
     def close(self, timeout: float) -> None:
@@ -108,6 +121,8 @@ class Wire:
         self.opens: Callable[[], object] = lambda: None
         self.prepares: Callable[[], object] = lambda: None
         self.on_send: Callable[[Sending], object] = lambda _sending: None
+        self.time: float | None = None
+        self.groups: Callable[[], GroupState] = lambda: GroupState(1, {})
         self.opened = 0
         self.closed = 0
 
@@ -116,12 +131,27 @@ class Wire:
         """What was sent last."""
         return self.sent[-1]
 
-    def prepare(self, address: Address, timeout: float) -> None:
+    def now(self) -> float | None:
+        return self.time
+
+    def group(self, topic: str, timeout: float) -> GroupState:
+        return self.groups()
+
+    def prepare(self, address: Address, timeout: float, *, purpose: Purpose = "requests") -> None:
         self.prepares()
         self.prepared.append(address)
 
-    def send(self, address: Address, message: Message, on_sent: OnSent) -> None:
-        sending = Sending(address, message, on_sent)
+    def send(
+        self,
+        address: Address,
+        message: Message,
+        on_sent: OnSent,
+        /,
+        *,
+        avoid: Collection[int] = (),
+        once: bool = False,
+    ) -> None:
+        sending = Sending(address, message, on_sent, frozenset(avoid), once)
         self.sent.append(sending)
         self.on_send(sending)
 

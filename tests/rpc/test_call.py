@@ -6,9 +6,17 @@ from typing import Protocol
 
 import pytest
 
-from contracts import Cancelled, Certainty, Code, DeadlineExceeded, RpcError, Unavailable, method
+from contracts import (
+    NO_RETRY,
+    Cancelled,
+    Certainty,
+    Code,
+    DeadlineExceeded,
+    RpcError,
+    Unavailable,
+    method,
+)
 from rpc.calls import CallState
-from rpc.retry import NO_RETRY
 from transports.base import Receipt
 from transports.errors import SendUncertain, Unreachable
 

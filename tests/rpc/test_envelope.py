@@ -12,6 +12,7 @@ from rpc.envelope import (
     Cancel,
     EnvelopeError,
     Request,
+    _reply_headers,
     cancel_message,
     decode_reply,
     decode_request,
@@ -225,7 +226,7 @@ def test_a_reply_is_read_as_it_was_written(code, attempt):
 
     assert reply == (
         CALL_ID, b"c0ffee00c0ffee00", b"UserService.get", code, b"application/msgpack", b"\xc0",
-        attempt,
+        attempt, None,
     )  # fmt: skip
 
 
@@ -235,23 +236,27 @@ def test_a_cancel_record_is_read_as_it_was_written():
     assert read == Cancel(CALL_ID, "c0ffee")
 
 
-def test_of_duplicate_headers_the_last_one_counts():
+def test_a_control_header_that_stands_twice_is_refused_and_told():
     message = request_message(CONSTANT, CALL_ID, 2.0, b"{}")
-    doubled = message._replace(
-        headers=(
-            ("kafka_correlationId", b"first"),
-            ("tenant", b"first"),
-            *message.headers,
-            ("rpc-timeout", b"7000"),
-            ("kafka_replyTopic", b"rpc.replies.last"),
-            ("tenant", b"last"),
-        )
-    )
-    read = decode_request(doubled)
+    doubled = message._replace(headers=(*message.headers, ("rpc-timeout", b"99")))
 
-    assert (read.call_id, read.timeout) == (CALL_ID, 7.0)
-    assert read.reply_to == Address("rpc.replies.last", 258)
-    assert read.headers["tenant"] == b"last"
+    with pytest.raises(EnvelopeError, match="rpc-timeout stands more than once") as refused:
+        decode_request(doubled)
+    assert refused.value.answerable is not None
+
+
+def test_a_reply_with_a_control_header_that_stands_twice_is_refused():
+    message = reply_message(request(), None, "application/json", b"1")
+    doubled = message._replace(headers=(*message.headers, ("rpc-status", b"OK")))
+
+    with pytest.raises(EnvelopeError, match="rpc-status stands more than once"):
+        decode_reply(doubled)
+
+
+def test_of_a_caller_s_own_headers_that_stand_twice_the_last_counts():
+    sent = request_message(CONSTANT, CALL_ID, 2.0, b"", metadata=(("a", b"1"), ("a", b"2")))
+
+    assert decode_request(sent).headers["a"] == b"2"
 
 
 # -- Spring's template and listener ----------------------------------------------------------------
@@ -301,7 +306,7 @@ def test_a_reply_to_spring_has_the_call_id_and_claims_no_client():
 )
 def test_the_reply_of_springs_listener_is_a_success(headers):
     assert decode_reply(Message(b'{"id":42}', headers)) == (
-        CALL_ID, None, None, None, None, b'{"id":42}', 1,
+        CALL_ID, None, None, None, None, b'{"id":42}', 1, None,
     )  # fmt: skip
 
 

@@ -7,9 +7,8 @@ from typing import Protocol
 import pytest
 
 import rpc
-from contracts import Certainty, method
+from contracts import Certainty, RetryPolicy, method
 from rpc.channel import Channel
-from rpc.retry import RetryPolicy
 from rpc.server import Server
 from rpc.stub import Stub
 from transports.faults import Fault, Faults

@@ -5,15 +5,16 @@ from typing import Protocol
 import pytest
 
 from contracts import (
+    NO_RETRY,
     Certainty,
     Code,
     DeadlineExceeded,
     Overloaded,
+    RetryPolicy,
     RpcError,
     Unavailable,
     method,
 )
-from rpc.retry import NO_RETRY, RetryPolicy
 from transports.base import Address
 from transports.errors import MessageTooLarge, NotAuthorized, SendUncertain, Unreachable
 

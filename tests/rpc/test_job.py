@@ -6,7 +6,7 @@ from contracts import JSON, check_implementation, method
 from rpc.context import CallContext
 from rpc.envelope import decode_request
 from rpc.job import Job
-from transports.base import Delivery, Receipt
+from transports.base import Delivery, Receipt, Unshared
 
 
 class Echo(Protocol):
@@ -19,11 +19,20 @@ class EchoImpl(Echo):
         return text
 
 
+class Ledger(Unshared):
+    def __init__(self, settled):
+        self.settled = settled
+
+    def ack(self, delivery):
+        self.settled.append(delivery)
+        return True
+
+
 def test_a_job_settles_every_delivery_of_its_request(request_of, clock):
     settled = []
     message = request_of(b'{"text":"hi"}', client=b"me", attempt=b"2", method=b"Echo.say")
     deliveries = [
-        Delivery(message, Receipt("Echo.requests", 0, offset), 0.0, settled.append)
+        Delivery(message, Receipt("Echo.requests", 0, offset), 0.0, Ledger(settled))
         for offset in range(3)
     ]
     ((handler,),) = check_implementation(EchoImpl()).values()

@@ -11,9 +11,8 @@ import pytest
 import structlog
 
 import rpc
-from contracts import method
+from contracts import RetryPolicy, method
 from rpc.call_log import log_calls
-from rpc.retry import RetryPolicy
 from rpc.testing import Stepper
 from transports.errors import Unreachable
 

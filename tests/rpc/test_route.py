@@ -8,6 +8,7 @@ import pytest
 from contracts import (
     JSON,
     MSGPACK,
+    NO_RETRY,
     Certainty,
     Code,
     ErrorBody,
@@ -18,7 +19,6 @@ from contracts import (
     to_wire,
 )
 from rpc.envelope import Reply
-from rpc.retry import NO_RETRY
 from rpc.route import Route, request_address
 from transports.base import Address
 

@@ -7,9 +7,8 @@ from typing import Protocol
 import pytest
 
 import rpc
-from contracts import Certainty, ContractError, Overloaded, method
+from contracts import NO_RETRY, Certainty, ContractError, Overloaded, method
 from rpc.channel import Channel
-from rpc.retry import NO_RETRY
 from rpc.server import Server
 from rpc.stub import Stub, connect
 from transports.base import Address, Message, Receipt

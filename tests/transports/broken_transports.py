@@ -38,6 +38,12 @@ class Sound:
     def client_id(self):
         return self.inner.client_id
 
+    def now(self):
+        return self.inner.now()
+
+    def group(self, topic, timeout):
+        return self.inner.group(topic, timeout)
+
     def prepare(self, address, timeout):
         self.inner.prepare(address, timeout)
 
@@ -57,6 +63,27 @@ class Sound:
         self.close(5.0)
 
 
+class Watched:
+    """The custody of a delivery that was handed on: acknowledged as the receiver says."""
+
+    def __init__(self, receiver, delivery):
+        self.receiver = receiver
+        self.delivery = delivery
+
+    def ack(self, delivery):
+        self.receiver.ack(self.delivery)
+        return self.delivery.acked
+
+    def begin(self, delivery):
+        self.delivery.begin()
+
+    def commit(self, delivery, then):
+        self.delivery.commit(then)
+
+    def owned(self, delivery):
+        return self.delivery.owned
+
+
 class SoundReceiver:
     """Hands everything on to a receiver."""
 
@@ -73,7 +100,7 @@ class SoundReceiver:
 
     def seen(self, delivery):
         return Delivery(
-            delivery.message, delivery.receipt, delivery.age, lambda _: self.ack(delivery)
+            delivery.message, delivery.receipt, delivery.timestamp, Watched(self, delivery)
         )
 
     def ack(self, delivery):
@@ -464,19 +491,27 @@ class StaysOpenAfterWith(Sound):
         pass
 
 
+class Dated(SoundReceiver):
+    """Says of each message another time at which it was appended."""
+
+    shift = 0.0
+
+    def seen(self, delivery):
+        timestamp = delivery.timestamp + self.shift
+        return Delivery(delivery.message, delivery.receipt, timestamp, delivery._custody)
+
+
 class SaysItIsFresh(SoundReceiver):
     def seen(self, delivery):
-        return Delivery(delivery.message, delivery.receipt, 0.0, delivery._settle)
+        return Delivery(delivery.message, delivery.receipt, time.monotonic(), delivery._custody)
 
 
-class CountsFromTheEpoch(SoundReceiver):
-    def seen(self, delivery):
-        return Delivery(delivery.message, delivery.receipt, time.time(), delivery._settle)
+class CountsFromTheEpoch(Dated):
+    shift = -1e9
 
 
-class ComesFromTheFuture(SoundReceiver):
-    def seen(self, delivery):
-        return Delivery(delivery.message, delivery.receipt, -0.001, delivery._settle)
+class ComesFromTheFuture(Dated):
+    shift = 1.0
 
 
 class HasNoName(Sound):

@@ -8,7 +8,6 @@ Owners: all of the receiver's state is guarded by `_changed`, which is never hel
 kafka-python's network code.
 """
 
-import functools
 import os
 import threading
 import time
@@ -28,6 +27,26 @@ from transports.log import get_logger
 __all__ = ["SharedReceiver"]
 
 _log = get_logger(__name__)
+
+
+class _Share:
+    """The custody of what is handed out of one partition."""
+
+    def __init__(self, receiver: "SharedReceiver", log: PartitionLog) -> None:
+        self._receiver = receiver
+        self._log = log
+
+    def ack(self, delivery: Delivery) -> bool:
+        return self._receiver.settle(self._log, delivery.receipt.offset)
+
+    def begin(self, delivery: Delivery) -> None:
+        pass
+
+    def commit(self, delivery: Delivery, then: Callable[[bool], object]) -> None:
+        then(delivery.acked or self._log.held)
+
+    def owned(self, delivery: Delivery) -> bool:
+        return self._log.held
 
 
 class SharedReceiver:
@@ -170,9 +189,8 @@ class SharedReceiver:
             return ()
         room = self._config.max_unacked - self._offsets.in_flight
         space = self._config.max_unacked_bytes - self._offsets.in_flight_bytes
-        now = time.time()
         deliveries: list[Delivery] = []
-        settles: dict[PartitionLog, Callable[[Delivery], None]] = {}
+        shares: dict[PartitionLog, _Share] = {}
         while self._queue and len(deliveries) < room and space > 0:
             partition, record = self._queue.popleft()
             offset, timestamp, message, size, problem = record
@@ -180,28 +198,29 @@ class SharedReceiver:
             log = self._offsets.take(partition, offset, size)
             if log is None:
                 continue
-            settle = settles.get(log)
-            if settle is None:
-                settle = settles[log] = functools.partial(self._settle, log)
+            share = shares.get(log)
+            if share is None:
+                share = shares[log] = _Share(self, log)
             space -= size
             receipt = Receipt(self._topic, partition, offset)
-            age = max(0.0, now - timestamp / 1000)
-            deliveries.append(Delivery(message, receipt, age, settle, problem))
+            deliveries.append(Delivery(message, receipt, timestamp / 1000, share, problem=problem))
         self._starved = bool(self._queue)
         return deliveries
 
     # Without the lock
 
-    def _settle(self, log: PartitionLog, delivery: Delivery) -> None:
+    def settle(self, log: PartitionLog, offset: int) -> bool:
+        """Take a message out of flight; False if it is not."""
         with self._changed:
-            if not log.settle(delivery.receipt.offset):
-                return
+            if not log.settle(offset):
+                return False
             full = self._paused or self._starved
             member = self._session.member if self._revoking else None
             if full:
                 self._changed.notify_all()
         if member is not None:
             member.settled()
+        return True
 
     def _do_duties(self, now: float) -> None:
         """Resume, commit, and see whether the session gets anywhere."""

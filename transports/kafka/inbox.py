@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from transports.base import Address, Delivery, Receipt
+from transports.base import Address, Delivery, Receipt, Unshared
 from transports.errors import AddressUnknown
 from transports.kafka.config import KafkaConfig
 from transports.kafka.connection import connect, driver_settings
@@ -27,6 +27,7 @@ from transports.log import get_logger
 __all__ = ["Inbox"]
 
 _log = get_logger(__name__)
+_UNSHARED = Unshared()
 _PAUSE = 0.05
 _SLICE = 0.5
 """How long one poll waits: between polls it is seen whether the topic is still there."""
@@ -116,14 +117,13 @@ class Inbox:
             return []
         if not polled:
             self._check_topic()
-        now = time.time()
-        return [self._delivery(record, now) for _, records in polled for record in records]
+        return [self._delivery(record) for _, records in polled for record in records]
 
-    def _delivery(self, record: Record, now: float) -> Delivery:
+    def _delivery(self, record: Record) -> Delivery:
         topic, partition = self._address
         receipt = Receipt(topic, partition or 0, record.offset)
-        age = max(0.0, now - record.timestamp / 1000)
-        return Delivery(record.message, receipt, age, _settled, record.problem)
+        timestamp = record.timestamp / 1000
+        return Delivery(record.message, receipt, timestamp, _UNSHARED, problem=record.problem)
 
     def _stumble(self, unreadable: UnreadableBatch) -> None:
         """Try again, and in the end step over what can't be read."""
@@ -143,7 +143,3 @@ class Inbox:
         if now - self._gone_since >= self._config.address_timeout:
             self._gone_since = None
             raise AddressUnknown(f"topic {self._address.topic}, this inbox, was deleted; create it")
-
-
-def _settled(_: Delivery) -> None:
-    """Nothing: nobody else would get what an inbox does not take."""

@@ -8,10 +8,19 @@ import os
 import threading
 import time
 import weakref
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from transports.base import Address, Message, OnSent, Receiver, Transport
-from transports.errors import AddressUnknown, ConfigurationError, TransportClosed
+from transports.base import (
+    Address,
+    GroupState,
+    Message,
+    OnSent,
+    Purpose,
+    Receiver,
+    Transport,
+)
+from transports.errors import AddressUnknown, ConfigurationError, TransportClosed, Unreachable
 from transports.kafka.config import KafkaConfig
 from transports.kafka.fork import AFTER_FORK
 from transports.kafka.producer import SendPath
@@ -47,7 +56,15 @@ class KafkaTransport(Transport):
         """What the transport was told."""
         return self._config
 
-    def prepare(self, address: Address, timeout: float) -> None:
+    def now(self) -> float | None:
+        """Return what time it is at the broker; see `Transport.now`."""
+        return time.time()
+
+    def group(self, topic: str, timeout: float) -> GroupState:
+        """Return how the group of `topic` stands; see `Transport.group`."""
+        raise Unreachable(f"the group of {topic} can't be looked at within {timeout} s")
+
+    def prepare(self, address: Address, timeout: float, *, purpose: Purpose = "requests") -> None:
         """Make sure that the topic exists, creating it where allowed; see `Transport.prepare`."""
         self._check_open()
         from transports.kafka.topics import ensure_topic  # noqa: PLC0415 - imports kafka-python
@@ -58,7 +75,16 @@ class KafkaTransport(Transport):
             raise AddressUnknown(f"topic {topic} has {partitions} partitions, and no {partition}")
         self._sends.forgive(topic)
 
-    def send(self, address: Address, message: Message, on_sent: OnSent) -> None:
+    def send(
+        self,
+        address: Address,
+        message: Message,
+        on_sent: OnSent,
+        /,
+        *,
+        avoid: Collection[int] = (),
+        once: bool = False,
+    ) -> None:
         """Queue `message`; see `Transport.send`. Never waits for the network."""
         self._sends.send(address, message, on_sent)
 

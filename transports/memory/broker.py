@@ -6,11 +6,11 @@ never while foreign code runs. The table of brokers is touched under `_brokers_l
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from threading import Condition, Lock
 from typing import Protocol
 
-from transports.base import Address, Message, Receipt
+from transports.base import Address, GroupState, Message, Receipt
 from transports.errors import AddressUnknown, ConfigurationError
 from transports.memory.topic import Topic, check_name
 
@@ -49,7 +49,15 @@ class Broker:
             self._readers[name] = []
         return self._topics[name]
 
-    def append(self, address: Address, message: Message) -> Receipt:
+    def group(self, name: str) -> GroupState:
+        """Return how the group of a topic stands; raises `AddressUnknown`."""
+        with self.lock:
+            topic = self._topics.get(name)
+            if topic is None:
+                raise AddressUnknown(f"topic {name!r} does not exist; start what serves it")
+            return topic.group()
+
+    def append(self, address: Address, message: Message, avoid: Collection[int] = ()) -> Receipt:
         """Append `message` and wake its readers; raises what `Topic.append` raises."""
         with self.lock:
             topic = self._topics.get(address.topic)
@@ -58,7 +66,7 @@ class Broker:
                     f"topic {address.topic!r} does not exist; call `prepare` before the first "
                     f"send, or open a receiver on it"
                 )
-            receipt = topic.append(address, message, self.clock()).receipt
+            receipt = topic.append(address, message, self.clock(), avoid).receipt
             self.locked_wake(address.topic)
             return receipt
 

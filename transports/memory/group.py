@@ -5,6 +5,7 @@ Pure: no lock, thread or clock. Members are named by integers that the caller ma
 
 from collections.abc import Sequence
 
+from transports.base import GroupState
 from transports.memory.log import Log, Record
 
 __all__ = ["Group"]
@@ -13,13 +14,15 @@ __all__ = ["Group"]
 class _Share:
     """What a group knows of one partition."""
 
-    __slots__ = ("acked", "holder", "position", "taken", "watermark")
+    __slots__ = ("acked", "high", "holder", "position", "taken", "watermark")
 
     def __init__(self, start: int) -> None:
         self.watermark = start
         """Every offset below is acknowledged: what a new owner starts from."""
         self.position = start
         """The next offset to hand out."""
+        self.high = start
+        """Below it, what is handed out was handed out before."""
         self.acked: set[int] = set()
         """Acknowledged at or above the watermark, behind something that is not."""
         self.taken: set[int] = set()
@@ -70,9 +73,19 @@ class Group:
         """Return how many records `member` holds unacknowledged; none for a stranger."""
         return self._held.get(member, 0)
 
+    def holds(self, member: int, partition: int, offset: int) -> bool:
+        """Tell whether `member` has what is at that place, unacknowledged."""
+        share = self._shares[partition]
+        return share.holder == member and offset in share.taken
+
     def watermark(self, partition: int) -> int:
         """Return the offset below which everything is acknowledged."""
         return self._shares[partition].watermark
+
+    def state(self) -> GroupState:
+        """Return how many members there are, and the watermarks."""
+        marks = {number: share.watermark for number, share in enumerate(self._shares)}
+        return GroupState(len(self._members), marks)
 
     def take(self, member: int, limit: int) -> list[Record]:
         """Hand `member` up to `limit` records of its partitions, each partition in order."""
@@ -103,8 +116,9 @@ class Group:
             record = log.read(share.position)
             if record is not None and share.position not in share.acked:
                 share.taken.add(share.position)
-                records.append(record)
+                records.append(record._replace(redelivered=share.position < share.high))
             share.position += 1
+        share.high = max(share.high, share.position)
         if records:
             share.holder = member
             self._held[member] += len(records)
@@ -113,7 +127,7 @@ class Group:
     def ack(self, member: int, partition: int, offset: int) -> bool:
         """Settle what `member` holds at that place; False if it does not hold it (any more)."""
         share = self._shares[partition]
-        if share.holder != member or offset not in share.taken:
+        if not self.holds(member, partition, offset):
             return False
         share.taken.remove(offset)
         share.acked.add(offset)

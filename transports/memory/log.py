@@ -16,6 +16,8 @@ class Record(NamedTuple):
     message: Message
     receipt: Receipt
     appended_at: float
+    redelivered: bool = False
+    """Whether it was handed out before."""
 
 
 def size_of(message: Message) -> int:

@@ -9,13 +9,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from threading import TIMEOUT_MAX, Condition
 
-from transports.base import Address, Delivery
+from transports.base import Address, Custody, Delivery, Unshared
 from transports.memory.broker import Broker
 from transports.memory.log import Record
 from transports.memory.topic import Topic
 
 __all__ = ["InboxReceiver", "SharedReceiver"]
 
+_UNSHARED = Unshared()
 _BATCH = 500
 """Records that one `receive` returns at most."""
 
@@ -46,12 +47,11 @@ class _Receiver(ABC):
             while not records and not self._closed and (left := end - time.monotonic()) > 0:
                 self.arrived.wait(min(left, TIMEOUT_MAX))
                 records = self._take()
-            now = self._broker.clock()
-        return [self._delivery(record, now) for record in records]
+        return [self._delivery(record) for record in records]
 
-    def _delivery(self, record: Record, now: float) -> Delivery:
-        age = max(0.0, now - record.appended_at)
-        return Delivery(record.message, record.receipt, age, self._settle)
+    def _delivery(self, record: Record) -> Delivery:
+        message, receipt, appended_at, redelivered = record
+        return Delivery(message, receipt, appended_at, self._custody(), redelivered=redelivered)
 
     def close(self, timeout: float) -> None:
         """Stop, and give the rest back to others; at once, whatever the timeout."""
@@ -74,8 +74,8 @@ class _Receiver(ABC):
         """Give back what is held."""
 
     @abstractmethod
-    def _settle(self, delivery: Delivery) -> None:
-        """Do what `Delivery.ack` promises."""
+    def _custody(self) -> Custody:
+        """Return who answers for what is handed out."""
 
 
 class SharedReceiver(_Receiver):
@@ -101,12 +101,31 @@ class SharedReceiver(_Receiver):
     def _leave(self) -> None:
         self._topic.leave(self._number)
 
-    def _settle(self, delivery: Delivery) -> None:
+    def _custody(self) -> Custody:
+        return self
+
+    def ack(self, delivery: Delivery) -> bool:
+        """Settle it, if it is held here."""
         _, partition, offset = delivery.receipt
         with self.arrived:
-            if self._topic.ack(self._number, partition, offset):
+            settled = self._topic.ack(self._number, partition, offset)
+            if settled:
                 # There is room again here, and perhaps a handover has become due.
                 self._broker.locked_wake(self._topic.name)
+        return settled
+
+    def owned(self, delivery: Delivery) -> bool:
+        """Tell whether it is held here."""
+        _, partition, offset = delivery.receipt
+        with self.arrived:
+            return self._topic.holds(self._number, partition, offset)
+
+    def begin(self, delivery: Delivery) -> None:
+        """Do nothing: no process dies without its broker here."""
+
+    def commit(self, delivery: Delivery, then: Callable[[bool], object]) -> None:
+        """Tell at once whether it was settled, or is held, here."""
+        then(delivery.acked or self.owned(delivery))
 
 
 class InboxReceiver(_Receiver):
@@ -134,5 +153,5 @@ class InboxReceiver(_Receiver):
     def _leave(self) -> None:
         self._topic.close_inbox(self._number)
 
-    def _settle(self, delivery: Delivery) -> None:
-        pass  # on a private inbox nothing is acknowledged
+    def _custody(self) -> Custody:
+        return _UNSHARED

@@ -4,9 +4,10 @@ Pure: no lock, thread or clock. Readers are named by integers that the caller ma
 """
 
 import re
+from collections.abc import Collection
 from zlib import crc32
 
-from transports.base import Address, Message
+from transports.base import Address, GroupState, Message
 from transports.errors import AddressUnknown, ConfigurationError, MessageRefused
 from transports.memory.group import Group
 from transports.memory.log import Log, Record
@@ -67,14 +68,18 @@ class Topic:
                 f"topic {self.name!r} has no partition {partition}, only 0 to {self.partitions - 1}"
             )
 
-    def append(self, address: Address, message: Message, now: float) -> Record:
+    def append(
+        self, address: Address, message: Message, now: float, avoid: Collection[int] = ()
+    ) -> Record:
         """Append `message` where `address` and its key say, and return its record.
+
+        With no partition and no key it goes to none of `avoid`, as long as there are others.
 
         Raises `AddressUnknown` for a partition that is not there, and `MessageRefused` when too
         much waits in the partition already; nothing has changed then.
         """
         self.check_partition(address.partition)
-        log = self._logs[self._route(address.partition, message.key)]
+        log = self._logs[self._route(address.partition, message.key, avoid)]
         if len(log) >= MAX_BACKLOG or log.size >= MAX_BACKLOG_BYTES:
             raise MessageRefused(
                 f"topic {self.name!r} is full: {len(log)} messages of {log.size} bytes wait in one "
@@ -85,13 +90,15 @@ class Topic:
         self._forget(record.receipt.partition)
         return record
 
-    def _route(self, partition: int | None, key: bytes | None) -> int:
+    def _route(self, partition: int | None, key: bytes | None, avoid: Collection[int]) -> int:
         if partition is not None:
             return partition
         if key is not None:
             return crc32(key) % self.partitions
+        every = range(self.partitions)
+        open_ = [one for one in every if one not in avoid] or every if avoid else every
         self._turn += 1
-        return (self._turn - 1) % self.partitions
+        return open_[(self._turn - 1) % len(open_)]
 
     def join(self, member: int) -> None:
         """Add `member` to the group, which begins with the oldest record kept."""
@@ -116,6 +123,14 @@ class Topic:
         if settled:
             self._forget(partition)
         return settled
+
+    def holds(self, member: int, partition: int, offset: int) -> bool:
+        """Tell whether `member` has what is at that place, unacknowledged."""
+        return self._group is not None and self._group.holds(member, partition, offset)
+
+    def group(self) -> GroupState:
+        """Return how the group stands; one that never was has no members."""
+        return GroupState(0, {}) if self._group is None else self._group.state()
 
     def open_inbox(self, inbox: int, partition: int | None) -> int:
         """Let `inbox` read from the end of `partition`, or of the one with fewest; return which."""

@@ -3,11 +3,20 @@
 Owner: `_receivers` and `_closed` are touched under `_lock`; topics belong to the broker.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from threading import Lock
 from urllib.parse import parse_qsl, urlsplit
 
-from transports.base import Address, Message, OnSent, Receipt, Receiver, Transport
+from transports.base import (
+    Address,
+    GroupState,
+    Message,
+    OnSent,
+    Purpose,
+    Receipt,
+    Receiver,
+    Transport,
+)
 from transports.errors import (
     ConfigurationError,
     MessageTooLarge,
@@ -60,7 +69,7 @@ class MemoryTransport(Transport):
         """Join the broker of that name, or start it.
 
         `partitions` is for topics created by this transport; one that is there stays as it is.
-        `clock` gives the seconds that `Delivery.age` is made of (`time.monotonic` unless given);
+        `clock` gives the seconds of `Delivery.timestamp` and `now` (`time.monotonic` unless given);
         waiting goes by the real clock. Raises `ConfigurationError` for a number below one, and for
         a clock other than the one that the broker of that name runs on.
         """
@@ -82,30 +91,54 @@ class MemoryTransport(Transport):
         """The name of the client application."""
         return self._client_id
 
-    def prepare(self, address: Address, timeout: float) -> None:
+    def now(self) -> float:
+        """Return the broker's clock."""
+        return self._broker.clock()
+
+    def group(self, topic: str, timeout: float) -> GroupState:
+        """Return how the shared receivers of `topic` stand, at once, whatever the timeout.
+
+        Raises `TransportClosed`, and `AddressUnknown` for a topic that is not there.
+        """
+        del timeout  # nothing here waits for anybody
+        with self._lock:
+            self._check_open()
+        return self._broker.group(topic)
+
+    def prepare(self, address: Address, timeout: float, *, purpose: Purpose = "requests") -> None:
         """Create the topic unless it is there; at once, whatever the timeout.
 
         Raises `TransportClosed`, `ConfigurationError` for a name that no broker accepts, and
         `AddressUnknown` for a partition that is not there.
         """
-        del timeout  # nothing here waits for anybody
+        del timeout, purpose  # nothing here waits for anybody, and all topics are alike
         with self._lock:
             self._check_open()
         self._broker.prepare(address, self._partitions)
 
-    def send(self, address: Address, message: Message, on_sent: OnSent) -> None:
+    def send(
+        self,
+        address: Address,
+        message: Message,
+        on_sent: OnSent,
+        /,
+        *,
+        avoid: Collection[int] = (),
+        once: bool = False,
+    ) -> None:
         """Append `message` now, and tell `on_sent` before returning, in this thread.
 
         A topic is not created by sending to it: that is `AddressUnknown`, as on a broker.
         """
+        del once  # there is never a second attempt
         outcome: Receipt | TransportError
         try:
-            outcome = self._append(address, message)
+            outcome = self._append(address, message, avoid)
         except TransportError as error:
             outcome = error
         tell(on_sent, outcome)
 
-    def _append(self, address: Address, message: Message) -> Receipt:
+    def _append(self, address: Address, message: Message, avoid: Collection[int]) -> Receipt:
         size = size_of(message)
         if size > self._max_message_bytes:
             raise MessageTooLarge(
@@ -115,7 +148,7 @@ class MemoryTransport(Transport):
         # Under the lock, so that nothing is appended once `close` has returned.
         with self._lock:
             self._check_open()
-            return self._broker.append(address, message)
+            return self._broker.append(address, message, avoid)
 
     def receiver(self, address: Address, *, shared: bool) -> Receiver:
         """Open a receiver, creating the topic unless it is there.
