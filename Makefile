@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help test lint types unit kafka examples wheel demo bench soak clean
+.PHONY: help test lint types unit kafka examples wheel demo bench soak rebalance clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/	/'
@@ -37,6 +37,9 @@ bench: .venv/dev ## calls per second and latency beside the raw driver, as ratio
 
 soak: .venv/dev ## 20 000 calls while servers are killed, stopped and clients restarted
 	$(BIN)/python -m benchmarks.soak $(ARGS)
+
+rebalance: .venv/dev ## how long partitions go without service when a group changes
+	$(BIN)/python -m benchmarks.rebalance $(ARGS)
 
 clean: ## remove what the targets made
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
