@@ -1,6 +1,6 @@
 """Several brokers that replicate to one another, for tests of what a failing one does."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -21,14 +21,15 @@ class Cluster(Lifetime):
 
     Each of `brokers` can be stopped, killed and started again by itself; as long as more than half
     of them run, the others go on. Topics have three replicas, two of them in sync, where there are
-    as many nodes. As a context manager it starts and closes. For one thread at a time.
+    as many nodes. `properties` are as in `Broker`, or a function of a node's id that returns them.
+    As a context manager it starts and closes. For one thread at a time.
     """
 
     def __init__(
         self,
         nodes: int = 3,
         *,
-        properties: Mapping[str, str] = NO_PROPERTIES,
+        properties: Mapping[str, str] | Callable[[int], Mapping[str, str]] = NO_PROPERTIES,
         heap: str = "384m",
         on_progress: OnProgress = silent,
     ) -> None:
@@ -40,7 +41,7 @@ class Cluster(Lifetime):
         prepare_once = cache(lambda: prepare(on_progress))
         self.brokers = tuple(
             Node(
-                NodeSpec(member, members, cluster_id, properties, {}, heap),
+                NodeSpec(member, members, cluster_id, _of(member, properties), {}, heap),
                 _subfolder(Path(self._folder.name), member),
                 prepare_once,
             )
@@ -66,6 +67,12 @@ class Cluster(Lifetime):
         for broker in self.brokers:
             broker.kill()
         self._folder.cleanup()
+
+
+def _of(
+    member: Member, properties: Mapping[str, str] | Callable[[int], Mapping[str, str]]
+) -> Mapping[str, str]:
+    return properties(member.node_id) if callable(properties) else properties
 
 
 def _subfolder(folder: Path, member: Member) -> Path:
