@@ -1,0 +1,129 @@
+"""Order, commits and ownership in each partition (I9-I11)."""
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterator
+from heapq import heappop, heappush
+
+from chaos.checker.run import Event, Run
+from chaos.checker.violation import Violation
+
+__all__ = ["commits", "key_order", "ownership"]
+
+
+def key_order(run: Run) -> Iterator[Violation]:
+    """I9: requests of one key are first started in the order of their offsets, one at a time.
+
+    A replay by the next owner starts them again, which is not looked at.
+    """
+    highest: dict[tuple[str, int, str], Event] = {}
+    seen: set[tuple[str, int, int]] = set()
+    running: dict[tuple[str, str, str], Event] = {}
+    lanes: dict[tuple[str, str], tuple[str, str, str]] = {}
+    for event in run.sequence("start", "finish"):
+        who = (event["process"], event["call"])
+        if event["event"] == "finish":
+            lane = lanes.pop(who, None)
+            if lane is not None and running[lane]["call"] == event["call"]:
+                del running[lane]
+            continue
+        if event.get("key") is None:
+            continue
+        lane = lanes[who] = (event["process"], event["topic"], event["key"])
+        if lane in running:
+            what = f"key {event['key']} runs twice at once in {event['process']}"
+            yield Violation("I9", event["call"], what, (running[lane], event))
+        running[lane] = event
+        place = (event["topic"], event["partition"], event["offset"])
+        if place in seen:
+            continue
+        seen.add(place)
+        which = (event["topic"], event["partition"], event["key"])
+        before = highest.get(which)
+        if before is not None and before["offset"] > event["offset"]:
+            what = f"key {event['key']}: {event['offset']} is started after {before['offset']}"
+            yield Violation("I9", event["call"], what, (before, event))
+        else:
+            highest[which] = event
+
+
+def commits(run: Run) -> Iterator[Violation]:
+    """I10: a commit never passes a request that is not done, nor goes back.
+
+    Where servers tell when the broker had a reply (`replied`), that is when a request is done; else
+    it is when the handler has finished. At-most-once work is committed before it is started.
+    """
+    settles = "replied" if run.by_name.get("replied") else "finish"
+    open_: dict[tuple[str, int], list[tuple[int, str]]] = defaultdict(list)
+    done: dict[tuple[str, str], int] = defaultdict(int)
+    marks: dict[tuple[str, int], Event] = {}
+    for event in run.sequence("start", settles, "committed", "assigned", "revoked"):
+        process = event["process"]
+        if event["event"] == "start":
+            if run.calls[event["call"]].mode != "amo":
+                entry = (event["offset"], event["call"])
+                heappush(open_[process, event["partition"]], entry)
+        elif event["event"] == settles:
+            done[process, event["call"]] += 1
+        elif event["event"] in {"assigned", "revoked"}:
+            for partition in event["partitions"]:
+                marks.pop((process, partition), None)
+                open_.pop((process, partition), None)
+        else:
+            yield from _commit(run, event, open_[process, event["partition"]], done, marks)
+
+
+def _commit(
+    run: Run,
+    event: Event,
+    waiting: list[tuple[int, str]],
+    done: dict[tuple[str, str], int],
+    marks: dict[tuple[str, int], Event],
+) -> Iterator[Violation]:
+    process, partition, offset = event["process"], event["partition"], event["offset"]
+    before = marks.get((process, partition))
+    if before is not None and before["offset"] > offset:
+        what = f"committed {offset} after {before['offset']}"
+        yield Violation("I10", f"{process}[{partition}]", what, (before, event))
+    marks[process, partition] = event
+    while waiting and waiting[0][0] < offset:
+        passed, call = heappop(waiting)
+        if not done[process, call]:
+            what = f"committed {offset} while {passed} was not done"
+            yield Violation("I10", call, what, (*run.calls[call].story, event))
+
+
+def ownership(run: Run) -> Iterator[Violation]:
+    """I11: no server starts what belongs to another, unless a fault kept it from knowing."""
+    owners: dict[int, Event] = {}
+    lost: dict[tuple[str, int], Event] = {}
+    ends = [last + run.expect.session for _, last in run.faults.spans]
+    begins = [first for first, _ in run.faults.spans]
+    latest = _running_maximum(ends)
+
+    def faulty(begin: float, end: float) -> bool:
+        at = bisect_right(begins, end)
+        return at > 0 and latest[at - 1] >= begin
+
+    for event in run.sequence("assigned", "revoked", "start"):
+        process = event["process"]
+        if event["event"] == "assigned":
+            for partition in event["partitions"]:
+                before = owners.get(partition)
+                if before is not None and before["process"] != process:
+                    lost[before["process"], partition] = event
+                lost.pop((process, partition), None)
+                owners[partition] = event
+        elif event["event"] == "start":
+            taken = lost.get((process, event["partition"]))
+            if taken is not None and not faulty(taken["at"] - 1.0, event["at"]):
+                what = f"{process} started it when {taken['process']} owned its partition"
+                yield Violation("I11", event["call"], what, (taken, event))
+
+
+def _running_maximum(values: list[float]) -> list[float]:
+    highest, out = float("-inf"), []
+    for value in values:
+        highest = max(highest, value)
+        out.append(highest)
+    return out

@@ -1,0 +1,143 @@
+"""What the topics really hold, read by another client than ours: librdkafka's.
+
+    truth = read_truth("localhost:9092", [*requests, *replies, *dead_letters], groups)
+
+Everything is read from the oldest record to the end as it stood when reading began.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+__all__ = ["Record", "Truth", "all_topics", "load_truth", "read_truth", "save_truth"]
+
+_TIMEOUT = 30.0
+
+
+class Record(NamedTuple):
+    """One record, as far as the checker looks at it."""
+
+    topic: str
+    partition: int
+    offset: int
+    kind: str
+    """`request`, `reply`, `cancel`, as its header says; empty where it says nothing."""
+    call: str
+    """The call id in hexadecimal; empty where there is none."""
+    client: str
+    """The client instance that asked, or that is answered."""
+
+
+class Truth(NamedTuple):
+    """The records of all topics read, and how far the groups have committed."""
+
+    records: list[Record]
+    committed: dict[tuple[str, int], int]
+    """By topic and partition."""
+
+
+def read_truth(
+    bootstrap: str, topics: Iterable[str], groups: Mapping[str, str], timeout: float = _TIMEOUT
+) -> Truth:
+    """Read `topics` from the start, and what each of `groups` (topic to group) has committed.
+
+    Raises `TimeoutError` where the end of a partition is not reached within `timeout` seconds of
+    silence.
+    """
+    settings = {
+        "bootstrap.servers": bootstrap,
+        "group.id": "chaos-truth",
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        "enable.partition.eof": False,
+        "isolation.level": "read_uncommitted",
+    }
+    consumer = Consumer(settings)
+    try:
+        records = [record for topic in topics for record in _read(consumer, topic, timeout)]
+    finally:
+        consumer.close()
+    return Truth(records, _committed(bootstrap, groups, timeout))
+
+
+def all_topics(bootstrap: str, timeout: float = _TIMEOUT) -> list[str]:
+    """Return the names of every topic that is not the broker's own."""
+    names = AdminClient({"bootstrap.servers": bootstrap}).list_topics(timeout=timeout).topics
+    return sorted(name for name in names if not name.startswith("__"))
+
+
+def _read(consumer: Consumer, topic: str, timeout: float) -> Iterator[Record]:
+    known = consumer.list_topics(topic, timeout).topics[topic].partitions
+    ends: dict[int, int] = {}
+    starts: list[TopicPartition] = []
+    for partition in known:
+        place = TopicPartition(topic, partition)
+        low, high = consumer.get_watermark_offsets(place, timeout)
+        if low < high:
+            ends[partition] = high
+            starts.append(TopicPartition(topic, partition, low))
+    consumer.assign(starts)
+    while ends:
+        batch = consumer.consume(10_000, timeout)
+        if not batch:
+            raise TimeoutError(f"{topic}: nothing came for {timeout} s before {ends}")
+        for message in batch:
+            if message.error():
+                raise RuntimeError(f"{topic}: {message.error()}")
+            yield _record(message)
+        for place in consumer.position([TopicPartition(topic, partition) for partition in ends]):
+            if place.offset >= ends[place.partition]:  # also past records that are no messages
+                del ends[place.partition]
+
+
+def _record(message) -> Record:
+    headers = {name: value or b"" for name, value in message.headers() or ()}
+    return Record(
+        message.topic(),
+        message.partition(),
+        message.offset(),
+        headers.get("rpc-kind", b"").decode("ascii", "replace"),
+        headers.get("kafka_correlationId", b"").hex(),
+        headers.get("rpc-client", b"").decode("utf-8", "replace"),
+    )
+
+
+def _committed(
+    bootstrap: str, groups: Mapping[str, str], timeout: float
+) -> dict[tuple[str, int], int]:
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    committed: dict[tuple[str, int], int] = {}
+    for topic, group in groups.items():
+        asked = [ConsumerGroupTopicPartitions(group)]
+        for future in admin.list_consumer_group_offsets(asked, request_timeout=timeout).values():
+            for place in future.result().topic_partitions:
+                if place.topic == topic and place.offset >= 0:
+                    committed[place.topic, place.partition] = place.offset
+    return committed
+
+
+def save_truth(truth: Truth, path: Path) -> None:
+    """Write `truth` into the folder of its run, so that it can be checked again."""
+    with path.open("w", encoding="utf-8") as file:
+        for (topic, partition), offset in truth.committed.items():
+            file.write(json.dumps(["committed", topic, partition, offset]) + "\n")
+        for record in truth.records:
+            file.write(json.dumps(["record", *record]) + "\n")
+
+
+def load_truth(path: Path) -> Truth:
+    """Read what `save_truth` wrote."""
+    truth = Truth([], {})
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            kind, *fields = json.loads(line)
+            if kind == "committed":
+                topic, partition, offset = fields
+                truth.committed[topic, partition] = offset
+            else:
+                truth.records.append(Record(*fields))
+    return truth
