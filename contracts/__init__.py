@@ -4,7 +4,16 @@ Knows nothing of transports or of calling. `rpc` re-exports what users need.
 """
 
 from contracts.call import Call, Sent
-from contracts.codec import JSON, MSGPACK, Codec, DecodeError, EncodeError, codec_named
+from contracts.codec import (
+    JSON,
+    MAX_BODY_BYTES,
+    MSGPACK,
+    Codec,
+    DecodeError,
+    EncodeError,
+    codec_named,
+    sized,
+)
 from contracts.delivery import DeliveryMode
 from contracts.error_body import ErrorBody, from_wire, to_wire
 from contracts.errors import (
@@ -33,6 +42,7 @@ from contracts.spec import MethodSpec, ServiceSpec, routing_key
 __all__ = [
     "BINDER",
     "JSON",
+    "MAX_BODY_BYTES",
     "MSGPACK",
     "NO_RETRY",
     "BoundMethod",
@@ -71,5 +81,6 @@ __all__ = [
     "routing_key",
     "service",
     "services_of",
+    "sized",
     "to_wire",
 ]

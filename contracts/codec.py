@@ -3,7 +3,8 @@
 msgspec and the values themselves raise many kinds of exception: `UnicodeDecodeError` for bad UTF-8,
 `RecursionError` for deep or cyclic values, `OverflowError`, `TypeError`. Here all become
 `EncodeError` or `DecodeError`. Their messages keep msgspec's path and never echo a value, because
-they reach peers and logs.
+they reach peers and logs. Before msgspec sees it, a body is looked at for what would harm the
+process: nesting without end, and numbers made to collide.
 """
 
 import json
@@ -12,8 +13,32 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import msgspec
+from msgspec import inspect as info
 
-__all__ = ["JSON", "MSGPACK", "Codec", "DecodeError", "EncodeError", "codec_named"]
+from contracts.flooding import flood_problem, hashing_of
+from contracts.nesting import (
+    MAX_DEPTH,
+    json_too_deep,
+    may_nest,
+    msgpack_too_deep,
+    stack_is_usual,
+)
+
+__all__ = [
+    "JSON",
+    "MAX_BODY_BYTES",
+    "MSGPACK",
+    "Codec",
+    "DecodeError",
+    "EncodeError",
+    "codec_named",
+    "sized",
+]
+
+MAX_BODY_BYTES: Final = 1 << 20
+"""The largest body that is decoded unless said otherwise: as large as Kafka's largest message."""
+_MAX_TEXT: Final = 500
+"""Characters of an error's text at most: those of a type's own checks may be long."""
 
 
 class EncodeError(ValueError):
@@ -57,7 +82,7 @@ class _Json:
         return body
 
     def decoder(self, type: Any, /) -> Callable[[bytes], Any]:  # noqa: A002 - as in the protocol
-        return _guarded(msgspec.json.Decoder(type).decode)
+        return _guarded(msgspec.json.Decoder(type).decode, type, json_too_deep)
 
 
 class _Msgpack:
@@ -70,7 +95,7 @@ class _Msgpack:
             raise EncodeError(_encode_problem(error)) from None
 
     def decoder(self, type: Any, /) -> Callable[[bytes], Any]:  # noqa: A002 - as in the protocol
-        return _guarded(msgspec.msgpack.Decoder(type).decode)
+        return _guarded(msgspec.msgpack.Decoder(type).decode, type, msgpack_too_deep)
 
 
 _json_encode = msgspec.json.Encoder().encode
@@ -102,14 +127,48 @@ def codec_named(name: str) -> Codec:
     return codec
 
 
-def _guarded(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+def sized(decode: Callable[[bytes], Any], limit: int) -> Callable[[bytes], Any]:
+    """Return `decode`, which raises `DecodeError` for a body of more than `limit` bytes."""
+
+    def decode_sized(body: bytes) -> Any:
+        if len(body) > limit:
+            raise DecodeError(f"{len(body)} bytes are more than the {limit} of max_body_bytes")
+        return decode(body)
+
+    return decode_sized
+
+
+def _guarded(
+    decode: Callable[[bytes], Any],
+    type: Any,  # noqa: A002 - as in the protocol
+    too_deep: Callable[[bytes], bool],
+) -> Callable[[bytes], Any]:
+    described = info.type_info(type)
+    nests, hashing = may_nest(described), hashing_of(described)
+
     def guarded(body: bytes) -> Any:
         try:
+            if len(body) > MAX_DEPTH:  # else it can neither nest deeper, nor flood
+                # Where the type bounds the depth, msgspec recurses beyond it only to skip what is
+                # not known: its own limit does there, and looking would cost more than decoding.
+                if (nests or not stack_is_usual()) and too_deep(body):
+                    raise RecursionError
+                if hashing and (problem := flood_problem(hashing, body)):
+                    raise DecodeError(problem)
             return decode(body)
+        except DecodeError:
+            raise
         except Exception as error:
-            raise DecodeError(_decode_problem(error)) from None
+            raise DecodeError(_printable(_decode_problem(error))) from None
 
     return guarded
+
+
+def _printable(text: str) -> str:
+    """Return `text` on one line and cut to size: what a type's own checks say may hold anything."""
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:_MAX_TEXT])
+    return text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 3] + "..."
 
 
 _ECHO = re.compile(r"(Invalid enum value|Invalid value|Object contains unknown field)\b")

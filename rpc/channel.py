@@ -16,6 +16,7 @@ from typing import Any, Self, TypedDict
 import msgspec
 
 from contracts import (
+    MAX_BODY_BYTES,
     Certainty,
     Codec,
     DeadlineExceeded,
@@ -55,6 +56,7 @@ class ChannelOptions(TypedDict, total=False):
     retry: RetryPolicy | None
     interceptors: Sequence[Interceptor]
     max_pending: int
+    max_body_bytes: int
     reply_topic: str | None
     clock: Clock
     rng: Callable[[], float]
@@ -72,6 +74,7 @@ class Channel:
         retry: RetryPolicy | None = None,
         interceptors: Sequence[Interceptor] = (),
         max_pending: int = 10_000,
+        max_body_bytes: int = MAX_BODY_BYTES,
         reply_topic: str | None = None,
         clock: Clock = monotonic,
         rng: Callable[[], float] = random.random,
@@ -87,6 +90,7 @@ class Channel:
             retry: what is tried again; `rpc.NO_RETRY` for nothing.
             interceptors: around each call, the first outermost.
             max_pending: calls in flight at most; one more fails at once with `Overloaded`.
+            max_body_bytes: the largest reply that is decoded.
             reply_topic: where replies come; by default `rpc.replies.<client id>`.
             clock: monotonic seconds.
             rng: numbers in [0, 1) for the jitter of retries.
@@ -97,6 +101,7 @@ class Channel:
             raise ValueError(f"max_pending is {max_pending}, not at least 1")
         self._codec = codec_named(codec) if isinstance(codec, str) else codec
         self._timeout = timeout
+        self._max_body_bytes = max_body_bytes
         self._retry = RetryPolicy() if retry is None else retry
         self._interceptors = tuple(interceptors)
         self._clock = clock
@@ -115,7 +120,7 @@ class Channel:
     def route(self, spec: MethodSpec) -> Route:
         """Return the way of one method through this channel. No I/O."""
         timeout = self._timeout if spec.timeout is None else spec.timeout
-        route = Route(spec, self._codec, timeout, self._retry)
+        route = Route(spec, self._codec, timeout, self._retry, self._max_body_bytes)
         route.readiness = Readiness(lambda: self._make_ready(route), self._connection.run)
         self._routes.add(route)
         return route

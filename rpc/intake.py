@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from contracts import (
+    MAX_BODY_BYTES,
     Certainty,
     Codec,
     DeadlineExceeded,
@@ -18,6 +19,7 @@ from contracts import (
     Overloaded,
     RpcError,
     Unimplemented,
+    sized,
 )
 from rpc.admission import Admission, CallKey, Verdict
 from rpc.answers import error_reply, server_fault
@@ -53,12 +55,13 @@ class Intake:
         send: Send,
         broker_now: Callable[[], float | None],
         clock: Clock,
+        max_body_bytes: int = MAX_BODY_BYTES,
     ) -> None:
         self._broker_now = broker_now
         self._handlers = handlers
         self._codecs = {codec.content_type: codec for codec in codecs}
         self._decoders = {
-            (name, codec.content_type): codec.decoder(handler.spec.arguments)
+            (name, codec.content_type): sized(codec.decoder(handler.spec.arguments), max_body_bytes)
             for name, handler in handlers.items()
             for codec in codecs
         }

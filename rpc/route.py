@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from contracts import (
+    MAX_BODY_BYTES,
     Certainty,
     Codec,
     DecodeError,
@@ -15,6 +16,7 @@ from contracts import (
     RpcError,
     codec_named,
     from_wire,
+    sized,
 )
 from rpc.envelope import Reply
 from rpc.interceptor import Outcome
@@ -32,7 +34,14 @@ def request_address(service: str) -> Address:
 class Route:
     """One method on one channel. Built by the channel; `constant` is set once, when it is open."""
 
-    def __init__(self, spec: MethodSpec, codec: Codec, timeout: float, retry: RetryPolicy) -> None:
+    def __init__(
+        self,
+        spec: MethodSpec,
+        codec: Codec,
+        timeout: float,
+        retry: RetryPolicy,
+        max_body_bytes: int = MAX_BODY_BYTES,
+    ) -> None:
         self.spec = spec
         self.full_name = spec.full_name
         self.wire_method = spec.full_name.encode()
@@ -45,8 +54,9 @@ class Route:
         self.constant: Headers | None = None
         """The headers that no call changes; None until the channel is open and the topic there."""
         self._content_type = codec.content_type.encode()
-        self._decode = codec.decoder(spec.result)
-        self._decode_error = codec.decoder(ErrorBody)
+        self._max_body_bytes = max_body_bytes
+        self._decode = sized(codec.decoder(spec.result), max_body_bytes)
+        self._decode_error = sized(codec.decoder(ErrorBody), max_body_bytes)
 
     def encode(self, arguments: msgspec.Struct) -> bytes:
         """Return the body of a request. Raises `contracts.EncodeError`."""
@@ -66,13 +76,13 @@ class Route:
         if reply.content_type in {self._content_type, None}:
             body = self._decode_error(reply.body)
         else:
-            body = self._codec_of(reply).decoder(ErrorBody)(reply.body)
+            body = sized(self._codec_of(reply).decoder(ErrorBody), self._max_body_bytes)(reply.body)
         return from_wire(body, self.spec.errors)
 
     def _decoder(self, reply: Reply) -> Any:
         if reply.content_type in {self._content_type, None}:
             return self._decode
-        return self._codec_of(reply).decoder(self.spec.result)
+        return sized(self._codec_of(reply).decoder(self.spec.result), self._max_body_bytes)
 
     def _codec_of(self, reply: Reply) -> Codec:
         name = (reply.content_type or b"").decode("ascii", "replace")

@@ -10,7 +10,15 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self, TypedDict
 
-from contracts import JSON, MSGPACK, Codec, Handler, ServiceSpec, check_implementation
+from contracts import (
+    JSON,
+    MAX_BODY_BYTES,
+    MSGPACK,
+    Codec,
+    Handler,
+    ServiceSpec,
+    check_implementation,
+)
 from rpc.admission import Admission
 from rpc.clock import Clock, monotonic
 from rpc.config import transport_url
@@ -39,6 +47,7 @@ class ServerOptions(TypedDict, total=False):
 
     workers: int
     max_in_flight: int
+    max_body_bytes: int
     interceptors: Sequence[Interceptor]
     codecs: Sequence[Codec]
     reply_topics: Sequence[str]
@@ -58,6 +67,7 @@ class Server:
         transport: Transport | str | None = None,
         workers: int = 32,
         max_in_flight: int = 1000,
+        max_body_bytes: int = MAX_BODY_BYTES,
         interceptors: Sequence[Interceptor] = (),
         codecs: Sequence[Codec] = (JSON, MSGPACK),
         reply_topics: Sequence[str] = ("rpc.replies.",),
@@ -77,6 +87,8 @@ class Server:
             max_in_flight: requests running or waiting for a worker. Beyond it no more are taken for
                 half a second, and then they are answered at once with RESOURCE_EXHAUSTED,
                 NOT_EXECUTED, until half of that is done.
+            max_body_bytes: the largest request that is decoded; a larger one is answered with
+                INVALID_ARGUMENT.
             interceptors: around each handler, the first outermost.
             codecs: those that callers may use; the first answers who names none.
             reply_topics: prefixes of the topics that replies may go to. A request that wants its
@@ -96,6 +108,7 @@ class Server:
         self._given = transport
         self._worker_count = workers
         self._limit = max_in_flight
+        self._max_body_bytes = max_body_bytes
         self._dispatcher = Dispatcher(interceptors)
         self._codecs = tuple(codecs)
         self._reply_topics = tuple(reply_topics)
@@ -132,6 +145,7 @@ class Server:
             send=self._transport.send,
             broker_now=self._transport.now,
             clock=self._clock,
+            max_body_bytes=self._max_body_bytes,
         )
         try:
             for service in self.services:

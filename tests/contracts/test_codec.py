@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts import JSON, MSGPACK, DecodeError, EncodeError, codec_named
+from contracts import JSON, MSGPACK, DecodeError, EncodeError, codec_named, sized
 
 BOTH = pytest.mark.parametrize("codec", [JSON, MSGPACK], ids=["json", "msgpack"])
 
@@ -259,6 +259,103 @@ def test_a_type_that_refuses_a_value_is_a_decode_error_with_its_reason():
         JSON.decoder(list[Even])(b'[{"value":3}]')
 
     assert str(caught.value) == "must be even - at `$[0]`"
+
+
+def test_what_a_type_says_of_a_value_is_told_on_one_line_and_cut():
+    class Loud(msgspec.Struct):
+        value: str
+
+        def __post_init__(self):
+            raise ValueError("no\r\n\x1b[31m \u2028" + "x" * 5000)
+
+    with pytest.raises(DecodeError) as caught:
+        JSON.decoder(Loud)(b'{"value":""}')
+
+    assert str(caught.value).startswith(r"no\r\n\x1b[31m \u2028xxx")
+    assert len(str(caught.value)) == 500
+
+
+CANARY = "canary"
+KINDS = [
+    int,
+    float,
+    bool,
+    str,
+    bytes,
+    dt.datetime,
+    dt.date,
+    dt.time,
+    dt.timedelta,
+    uuid.UUID,
+    decimal.Decimal,
+    Colour,
+    Level,
+    Literal["a", "b"],
+    Literal[1, 2],
+    Cat | Dog,
+    Strict,
+    list[Colour],
+    set[Level],
+    tuple[int, str],
+    dict[str, int],
+    dict[int, Colour],
+    dict[uuid.UUID, int],
+    dict[dt.date, Colour],
+    dict[Colour, str],
+    Annotated[str, msgspec.Meta(pattern="^a$")],
+    Annotated[str, msgspec.Meta(max_length=2)],
+    Annotated[int, msgspec.Meta(ge=0, multiple_of=7)],
+    Everything,
+]
+canaries = st.recursive(
+    st.sampled_from([CANARY, f"P1{CANARY}", f"{CANARY} - at `$.x`", f"2020-01-01T{CANARY}", 770077])
+    | st.just(CANARY.encode()),
+    lambda inner: (
+        st.lists(inner, min_size=1, max_size=3)
+        | st.dictionaries(
+            st.sampled_from([CANARY, "type", "lives", "colour", "770077", "red"]), inner, min_size=1
+        )
+    ),
+    max_leaves=6,
+)
+
+
+@BOTH
+@settings(deadline=None)
+@given(kind=st.sampled_from(KINDS), value=canaries)
+def test_no_error_repeats_what_a_peer_has_sent(codec, kind, value):
+    told = ""
+    try:
+        codec.decoder(kind)(codec.encode(value))
+    except DecodeError as error:
+        told = str(error)
+
+    assert CANARY not in told
+    assert "770077" not in told
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError, OverflowError, RecursionError, KeyError, AssertionError]
+)
+def test_whatever_a_type_raises_is_a_decode_error_without_its_text(error):
+    class Odd(msgspec.Struct):
+        value: int
+
+        def __post_init__(self):
+            raise error("canary")
+
+    with pytest.raises(DecodeError) as caught:
+        JSON.decoder(Odd)(b'{"value":1}')
+
+    assert "canary" not in str(caught.value)
+
+
+def test_a_body_of_too_many_bytes_is_not_decoded():
+    decode = sized(JSON.decoder(str), 10)
+
+    assert decode(b'"12345678"') == "12345678"
+    with pytest.raises(DecodeError, match=r"^11 bytes are more than the 10 of max_body_bytes$"):
+        decode(b'"123456789"')
 
 
 @BOTH
