@@ -31,7 +31,10 @@ from contracts import (  # noqa: E402 - a package that shadows ours must be told
 from rpc.call_log import log_calls  # noqa: E402
 from rpc.channel import Channel  # noqa: E402
 from rpc.context import CallContext, current_call  # noqa: E402
+from rpc.idempotency import IdempotencyStore, MemoryStore  # noqa: E402
+from rpc.idempotency_sqlite import LeaseLost, SqliteStore  # noqa: E402
 from rpc.interceptor import CallInfo, Interception, Interceptor  # noqa: E402
+from rpc.limits import Limit  # noqa: E402
 from rpc.server import Server  # noqa: E402
 from rpc.serving import serve  # noqa: E402
 from rpc.stub import Stub, close_default_channel, connect, default_channel  # noqa: E402
@@ -54,15 +57,20 @@ __all__ = [
     "ContractError",
     "DeadlineExceeded",
     "DeliveryMode",
+    "IdempotencyStore",
     "Interception",
     "Interceptor",
     "InternalError",
     "InvalidArgument",
+    "LeaseLost",
+    "Limit",
+    "MemoryStore",
     "Overloaded",
     "PermissionDenied",
     "RetryPolicy",
     "RpcError",
     "Server",
+    "SqliteStore",
     "Stub",
     "Transport",
     "TransportError",

@@ -8,6 +8,7 @@ import secrets
 
 from contracts import (
     Certainty,
+    Code,
     Codec,
     EncodeError,
     ErrorBody,
@@ -16,16 +17,19 @@ from contracts import (
     to_wire,
 )
 from rpc.envelope import Request, reply_message
+from rpc.idempotency import StoredReply
 from rpc.job import Job
 from transports.base import Message
 from transports.log import get_logger
 
-__all__ = ["error_reply", "handler_error", "server_fault"]
+__all__ = ["error_reply", "handler_error", "kept_reply", "server_fault"]
 
 _log = get_logger("rpc.server")
 
 
-def error_reply(request: Request, codec: Codec, error: RpcError) -> Message:
+def error_reply(
+    request: Request, codec: Codec, error: RpcError, retry_after: float | None = None
+) -> Message:
     """Return the reply that tells `error`, in the codec of the request."""
     try:
         encoded = codec.encode(to_wire(error))
@@ -34,7 +38,13 @@ def error_reply(request: Request, codec: Codec, error: RpcError) -> Message:
         encoded = codec.encode(
             ErrorBody(error.code, _text(error.wire_name), _text(error.message), {}, error.certainty)
         )
-    return reply_message(request, error.code, codec.content_type, encoded)
+    return reply_message(request, error.code, codec.content_type, encoded, retry_after=retry_after)
+
+
+def kept_reply(request: Request, stored: StoredReply) -> Message:
+    """Return what is kept as the reply to `request`, whoever asked for the work first."""
+    code = None if stored.code is None else Code(stored.code)
+    return reply_message(request, code, stored.content_type, stored.body)
 
 
 def handler_error(job: Job, error: BaseException) -> RpcError:

@@ -1,7 +1,7 @@
 """The call that is being handled: its deadline, metadata, caller, and whether to give up."""
 
 import contextvars
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -24,6 +24,7 @@ class CallContext(msgspec.Struct, eq=False):
     _taken: float
     _clock: Clock
     _cancelled: bool = False
+    _complete: Callable[[object, object], None] | None = None
 
     @property
     def call_id(self) -> bytes:
@@ -73,6 +74,25 @@ class CallContext(msgspec.Struct, eq=False):
             for name, value in self.headers.items()
             if not is_control(name)
         }
+
+    def complete_in(self, connection: object, result: object) -> None:
+        """Write `result` as the reply of this call into a transaction of yours.
+
+        So what the handler did and the note that it is done are committed together, or neither is.
+        `connection` is one of `sqlite3`, to the database that holds the server's `SqliteStore`,
+        with the transaction open; you commit it. Return the same result then. Raises `LeaseLost`
+        where another server has taken the work over: roll back. Raises `LookupError` where the
+        method is not `delivery="effectively_once"`.
+        """
+        if self._complete is None:
+            raise LookupError(
+                f"{self.service}.{self.method} is not effectively_once: there is no reply to keep"
+            )
+        self._complete(connection, result)
+
+    def completes_by(self, complete: Callable[[object, object], None]) -> None:
+        """Let `complete_in` do this."""
+        self._complete = complete
 
     def cancel(self) -> None:
         """Note that the caller gave up."""

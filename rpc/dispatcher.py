@@ -5,8 +5,11 @@ result of another type included. Stateless; any number of workers may use one di
 """
 
 import asyncio
+import contextlib
 import contextvars
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
 import msgspec
 
@@ -16,61 +19,103 @@ from contracts import (
     Code,
     DeadlineExceeded,
     DecodeError,
+    DeliveryMode,
     EncodeError,
-    InvalidArgument,
     RpcError,
 )
 from rpc.answers import error_reply, handler_error, server_fault
 from rpc.context import handling
 from rpc.envelope import reply_message
+from rpc.idempotency import StoredReply
 from rpc.interceptor import CallInfo, Chain, Interceptor, Outcome
 from rpc.job import Job
+from rpc.refusal import Refusal, given_up, overdue, unreadable
+from rpc.replays import Begin, Replays
+from rpc.text import scrubbed
 from transports.base import Message
 
-__all__ = ["Dispatcher"]
+__all__ = ["Answer", "Dispatcher"]
+
+T = TypeVar("T")
+
+Answer = Message | Refusal | None
+"""A reply; why the handler was not called; None: the reply of another job is waited for."""
 
 
 class Dispatcher:
     """Runs jobs. `run` for sync handlers on a worker's thread, `run_async` on the event loop."""
 
-    def __init__(self, interceptors: Sequence[Interceptor]) -> None:
+    def __init__(self, interceptors: Sequence[Interceptor], replays: Replays) -> None:
         self._interceptors = tuple(interceptors)
+        self._replays = replays
 
-    def run(self, job: Job) -> Message:
-        """Return the reply to `job`; in a context of its own, so that nothing leaks to the next."""
+    def run(self, job: Job) -> Answer:
+        """Return the answer to `job`; in a context of its own, so that nothing leaks to the next.
+
+        A `Refusal` where the handler was not called; None where `job` joined another one.
+        """
         return contextvars.copy_context().run(self._run, job)
 
-    async def run_async(self, job: Job) -> Message:
-        """Return the reply to `job` whose handler is a coroutine.
+    async def run_async(self, job: Job) -> Answer:
+        """Return the answer to `job` whose handler is a coroutine.
 
         Raises only `CancelledError`, where the task was cancelled though the caller still waits.
         """
         handling(job.context)  # the task has a context of its own
         chain = Chain(self._interceptors) if self._interceptors else None
         entered = self._enter(job, chain)
-        if isinstance(entered, msgspec.Struct):
-            entered = await self._await_handler(job, entered)
-            entered = entered if chain is None else chain.leave(entered)
-        return self._conclude(job, entered)
+        if not isinstance(entered, msgspec.Struct):
+            return self._conclude(job, entered)
+        once = job.mode is DeliveryMode.EFFECTIVELY_ONCE
+        if once and (found := await self._begin_async(job, entered)) is not Begin.RUN:
+            return _elsewhere(chain, found)
+        try:
+            outcome = await self._await_handler(job, entered)
+        except asyncio.CancelledError:
+            if once:
+                self._replays.abandon(job)
+            raise
+        reply = self._conclude(job, outcome if chain is None else chain.leave(outcome))
+        if once and not isinstance(reply, Refusal):
+            keep = partial(self._replays.keep, job, reply)
+            return await _in_thread(keep) if self._replays.blocking else keep()
+        return reply
 
-    def _run(self, job: Job) -> Message:
+    async def _begin_async(self, job: Job, arguments: msgspec.Struct) -> Begin | Message | Refusal:
+        if not self._replays.blocking:
+            return self._replays.begin(job, arguments)
+        found = await _in_thread(partial(self._replays.begin, job, arguments))
+        if found is Begin.RUN and _task_cancelled():
+            self._replays.abandon(job)
+            if not job.context.cancelled:
+                raise asyncio.CancelledError  # the drain: another server does it
+            return given_up(job.method)
+        return found
+
+    def _run(self, job: Job) -> Answer:
         handling(job.context)
         chain = Chain(self._interceptors) if self._interceptors else None
         entered = self._enter(job, chain)
-        if isinstance(entered, msgspec.Struct):
-            entered = self._call_handler(job, entered)
-            entered = entered if chain is None else chain.leave(entered)
-        return self._conclude(job, entered)
+        if not isinstance(entered, msgspec.Struct):
+            return self._conclude(job, entered)
+        once = job.mode is DeliveryMode.EFFECTIVELY_ONCE
+        if once and (found := self._replays.begin(job, entered)) is not Begin.RUN:
+            return _elsewhere(chain, found)
+        outcome = self._call_handler(job, entered)
+        reply = self._conclude(job, outcome if chain is None else chain.leave(outcome))
+        if once and not isinstance(reply, Refusal):
+            return self._replays.keep(job, reply)
+        return reply
 
     def _enter(self, job: Job, chain: Chain | None) -> msgspec.Struct | Outcome:
         """Return the arguments to call the handler with, or the outcome where it is not called."""
         if job.context.cancelled:  # while it waited for a worker
-            return Outcome(error=_not_started(job))
+            late = job.context.remaining <= 0
+            return Outcome(error=(overdue if late else given_up)(job.method).error)
         try:
             arguments = job.decode(job.request.body)
         except DecodeError as error:
-            message = f"{job.handler.spec.full_name}: {error}"
-            return Outcome(error=InvalidArgument(message=message, certainty=Certainty.NOT_EXECUTED))
+            return Outcome(error=unreadable(scrubbed(f"{job.method}: {error}")).error)
         if chain is None:
             return arguments
         entered = chain.enter(
@@ -109,11 +154,11 @@ class Dispatcher:
                 return Outcome(error=_given_up(job))
             return Outcome(error=error)
 
-    def _conclude(self, job: Job, outcome: Outcome) -> Message:
+    def _conclude(self, job: Job, outcome: Outcome) -> Message | Refusal:
         error = outcome.error
         if error is None:
             try:
-                return self._success(job, outcome.value)
+                return _kept(job, None, self._success(job, outcome.value))
             except EncodeError as fault:
                 error = server_fault(job, "the result can't be encoded", fault)
             except TypeError as fault:
@@ -124,8 +169,9 @@ class Dispatcher:
             error = server_fault(job, "an interceptor failed", error)
         if not job.started:  # whoever ended the call, the handler did not run
             error.certainty = Certainty.NOT_EXECUTED
+            return Refusal(error)
         job.invites_retry = error.code is Code.UNAVAILABLE
-        return error_reply(job.request, job.codec, error)
+        return _kept(job, error.code, error_reply(job.request, job.codec, error))
 
     def _success(self, job: Job, value: object) -> Message:
         wrong = job.handler.spec.check_result(value)
@@ -141,13 +187,28 @@ def _task_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _not_started(job: Job) -> RpcError:
-    kind = DeadlineExceeded if job.context.remaining <= 0 else Cancelled
-    what = "the deadline passed" if kind is DeadlineExceeded else "the caller gave up"
-    return kind(
-        message=f"{job.handler.spec.full_name}: {what} before the handler was started",
-        certainty=Certainty.NOT_EXECUTED,
-    )
+async def _in_thread(function: Callable[[], T]) -> T:
+    """Await what blocks, to its end also where the task is cancelled: it may have taken effect."""
+    future = asyncio.ensure_future(asyncio.to_thread(function))
+    while not future.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(future)
+    return future.result()
+
+
+def _kept(job: Job, code: Code | None, reply: Message) -> Message:
+    """Note what is to be kept of the reply."""
+    if job.mode is DeliveryMode.EFFECTIVELY_ONCE:
+        named = None if code is None else code.value
+        job.stored = StoredReply(named, job.codec.content_type, reply.body)
+    return reply
+
+
+def _elsewhere(chain: Chain | None, found: Begin | Message | Refusal) -> Answer:
+    """Return the answer to what runs or ran elsewhere; its interceptors end without an outcome."""
+    if chain is not None:
+        chain.close()
+    return None if isinstance(found, Begin) else found
 
 
 def _ran_out(job: Job) -> RpcError:

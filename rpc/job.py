@@ -1,17 +1,42 @@
 """One admitted request on its way through the server: from the topic to its acknowledgement."""
 
 import asyncio
+import enum
 from collections.abc import Callable
 
 import msgspec
 
-from contracts import Codec, Handler
+from contracts import Codec, DeliveryMode, Handler
 from rpc.admission import CallKey
 from rpc.context import CallContext
 from rpc.envelope import Request
+from rpc.idempotency import StoredReply
+from rpc.turns import Turn
 from transports.base import Delivery
 
-__all__ = ["Job"]
+__all__ = ["Job", "Phase"]
+
+
+class Phase(enum.Enum):
+    """How far a job has come. `Intake` owns it, and changes it under its lock.
+
+             ┌─> COMMITTING ─┐
+    WAITING ─┴───────────────┴─> QUEUED ──> RUNNING ──> OVER
+       └────────── cancelled ──────┴─────────────────────^
+    """
+
+    WAITING = "waiting"
+    """For its turn: the key's, the method's, or that of one that runs alone."""
+    COMMITTING = "committing"
+    """For the broker to say that the request is settled, or its start noted."""
+    QUEUED = "queued"
+    """For a worker."""
+    RUNNING = "running"
+    """Taken by a worker."""
+    JOINED = "joined"
+    """For the reply of another job, which does the same work; it holds no worker."""
+    OVER = "over"
+    """Answered, or left to another server."""
 
 
 class Job(msgspec.Struct, eq=False, kw_only=True):
@@ -24,10 +49,18 @@ class Job(msgspec.Struct, eq=False, kw_only=True):
     decode: Callable[[bytes], msgspec.Struct]
     context: CallContext
     key: CallKey
-    lane: tuple[str, bytes] | None
-    """Jobs of one lane run one at a time, in the order in which they came."""
+    turns: tuple[Turn, ...]
+    """What it waits for before it runs: the lane of its key, then that of its method."""
     deliveries: list[Delivery]
     """Acknowledged together once the reply is out: the request, and duplicates that joined."""
+    mode: DeliveryMode = DeliveryMode.AT_LEAST_ONCE
+    alone: bool = False
+    """Whether servers died at it before, so that nothing else may run meanwhile."""
+    phase: Phase = Phase.WAITING
+    began: float = 0.0
+    """When a worker took it."""
+    committed: bool = False
+    """Whether the request was settled for good before the start: no other server gets it."""
     started: bool = False
     """Whether the handler was called."""
     invites_retry: bool = False
@@ -36,11 +69,15 @@ class Job(msgspec.Struct, eq=False, kw_only=True):
     """The task that runs an `async def` handler."""
     too_large: bool = False
     """Whether the reply was refused for its size and an error is on its way instead."""
+    stored: StoredReply | None = None
+    """What the reply is for whoever asks for the same work again, where that is kept."""
+    joined: list["Job"] = []
+    """Those that get the same reply once this one has ended."""
 
-    def ack(self) -> None:
-        """Settle the request and those that joined it."""
-        for delivery in self.deliveries:
-            delivery.ack()
+    @property
+    def method(self) -> str:
+        """The full name of the method."""
+        return self.handler.spec.full_name
 
     def log_fields(self) -> dict[str, object]:
         """Return what every log line about this call says."""

@@ -1,7 +1,8 @@
-"""One at a time per key: what has one routing key runs in the order in which it came. Pure.
+"""So many at a time: what has one routing key runs alone, in the order in which it came. Pure.
 
 A key's requests come from one partition, hence in the order in which they were appended; workers
-would run them side by side. What has no key has no lane. Bounded by what is admitted.
+would run them side by side. A method with a limit is a lane too, as wide as the limit. Bounded by
+what is admitted.
 """
 
 from collections import deque
@@ -13,28 +14,51 @@ __all__ = ["Lanes"]
 J = TypeVar("J")
 
 
-class Lanes(Generic[J]):
-    """The keys of which something runs, each with what waits behind it."""
+class _Lane(Generic[J]):
+    __slots__ = ("inside", "waiting")
 
     def __init__(self) -> None:
-        self._waiting: dict[Hashable, deque[J]] = {}
+        self.inside = 1
+        self.waiting: deque[J] = deque()
+
+
+class Lanes(Generic[J]):
+    """The lanes in which something runs, each with what waits behind it."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[Hashable, _Lane[J]] = {}
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._lanes)
 
-    def enter(self, lane: Hashable, job: J) -> bool:
+    def enter(self, lane: Hashable, job: J, width: int = 1) -> bool:
         """Return whether `job` may run now; else `leave` will return it when it may."""
-        waiting = self._waiting.get(lane)
-        if waiting is None:
-            self._waiting[lane] = deque()
+        found = self._lanes.get(lane)
+        if found is None:
+            self._lanes[lane] = _Lane()
             return True
-        waiting.append(job)
+        if found.inside < width:
+            found.inside += 1
+            return True
+        found.waiting.append(job)
         return False
 
     def leave(self, lane: Hashable) -> J | None:
         """Note that what ran in `lane` has ended; return what may run there now, if anything."""
-        waiting = self._waiting.get(lane)
-        if waiting:
-            return waiting.popleft()
-        self._waiting.pop(lane, None)
+        found = self._lanes.get(lane)
+        if found is None:
+            return None
+        if found.waiting:
+            return found.waiting.popleft()
+        found.inside -= 1
+        if not found.inside:
+            del self._lanes[lane]
         return None
+
+    def withdraw(self, lane: Hashable, job: J) -> bool:
+        """Take `job` out of those that wait for `lane`; return whether it was among them."""
+        found = self._lanes.get(lane)
+        if found is None or job not in found.waiting:
+            return False
+        found.waiting.remove(job)
+        return True

@@ -6,7 +6,7 @@ receiver until `stop` closes it; `rpc-worker-N` and `rpc-loop` run handlers and 
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self, TypedDict
 
@@ -20,15 +20,25 @@ from contracts import (
     check_implementation,
 )
 from rpc.admission import Admission
+from rpc.broker_time import BrokerTime
+from rpc.catalog import Catalog
 from rpc.clock import Clock, monotonic
 from rpc.config import transport_url
-from rpc.dispatcher import Dispatcher
+from rpc.dead_letters import DeadLetters
+from rpc.dispatcher import Answer, Dispatcher
+from rpc.execution import Execution
+from rpc.idempotency import IdempotencyStore, MemoryStore
 from rpc.intake import Intake
 from rpc.interceptor import Interceptor
 from rpc.job import Job
+from rpc.limits import Limit, Limits
+from rpc.overload import Overload
+from rpc.replays import Replays
 from rpc.route import request_address
+from rpc.settlement import Settlement
 from rpc.workers import EventLoop, Workers
-from transports.base import Message, Receiver, Transport
+from transports import failpoints
+from transports.base import Receiver, Transport
 from transports.errors import TransportError
 from transports.log import get_logger
 from transports.registry import open_transport
@@ -47,11 +57,15 @@ class ServerOptions(TypedDict, total=False):
 
     workers: int
     max_in_flight: int
-    max_body_bytes: int
     interceptors: Sequence[Interceptor]
     codecs: Sequence[Codec]
     reply_topics: Sequence[str]
     drain_timeout: float
+    idempotency: IdempotencyStore | None
+    limits: Mapping[str, Limit] | None
+    dead_letters: bool
+    max_crashes: int
+    max_body_bytes: int
     clock: Clock
 
 
@@ -67,11 +81,15 @@ class Server:
         transport: Transport | str | None = None,
         workers: int = 32,
         max_in_flight: int = 1000,
-        max_body_bytes: int = MAX_BODY_BYTES,
         interceptors: Sequence[Interceptor] = (),
         codecs: Sequence[Codec] = (JSON, MSGPACK),
         reply_topics: Sequence[str] = ("rpc.replies.",),
         drain_timeout: float = 30.0,
+        idempotency: IdempotencyStore | None = None,
+        limits: Mapping[str, Limit] | None = None,
+        dead_letters: bool = True,
+        max_crashes: int = 3,
+        max_body_bytes: int = MAX_BODY_BYTES,
         clock: Clock = monotonic,
         threads: bool = True,
     ) -> None:
@@ -86,20 +104,29 @@ class Server:
             workers: threads for `def` handlers. `async def` ones share one event loop.
             max_in_flight: requests running or waiting for a worker. Beyond it no more are taken for
                 half a second, and then they are answered at once with RESOURCE_EXHAUSTED,
-                NOT_EXECUTED, until half of that is done.
-            max_body_bytes: the largest request that is decoded; a larger one is answered with
-                INVALID_ARGUMENT.
+                NOT_EXECUTED, until half of that is done. So is, whatever this number, a request
+                whose turn would come too late.
             interceptors: around each handler, the first outermost.
             codecs: those that callers may use; the first answers who names none.
             reply_topics: prefixes of the topics that replies may go to. A request that wants its
                 reply elsewhere is dropped: it could make the server write anywhere.
             drain_timeout: seconds that `stop` gives to what has been taken.
+            idempotency: where the replies of `effectively_once` methods are kept; you close it.
+                None: in memory, forgotten with the process.
+            limits: by a method's full name, as `users.get`, how many of its calls run and wait at
+                once; beyond it they are answered with RESOURCE_EXHAUSTED, NOT_EXECUTED.
+            dead_letters: whether requests that nobody can run are kept in `<service>.dead`.
+            max_crashes: so many servers ended while they were at a request that it is not tried
+                again, but answered with INTERNAL and made a dead letter.
+            max_body_bytes: the largest request that is decoded; a larger one is answered with
+                INVALID_ARGUMENT.
             clock: monotonic seconds.
             threads: False for tests that step through calls with `step`.
         """
         if isinstance(reply_topics, str):  # each of its letters would allow a world of topics
             raise TypeError(f"reply_topics is one string; write [{reply_topics!r}]")
-        for name, value in (("workers", workers), ("max_in_flight", max_in_flight)):
+        numbers = {"workers": workers, "max_in_flight": max_in_flight, "max_crashes": max_crashes}
+        for name, value in numbers.items():
             if value < 1:
                 raise ValueError(f"{name} is {value}, not at least 1")
         self._handlers: dict[str, Handler] = {}
@@ -108,8 +135,17 @@ class Server:
         self._given = transport
         self._worker_count = workers
         self._limit = max_in_flight
+        self._limits = dict(limits or {})
+        if unknown := sorted(self._limits.keys() - self._handlers.keys()):
+            raise ValueError(
+                f"limits for {', '.join(unknown)}, which is not served; there is "
+                + ", ".join(sorted(self._handlers))
+            )
+        store = MemoryStore(clock=clock) if idempotency is None else idempotency
+        self._dispatcher = Dispatcher(interceptors, Replays(store))
+        self._keep_dead = dead_letters
+        self._max_crashes = max_crashes
         self._max_body_bytes = max_body_bytes
-        self._dispatcher = Dispatcher(interceptors)
         self._codecs = tuple(codecs)
         self._reply_topics = tuple(reply_topics)
         self._drain_timeout = drain_timeout
@@ -117,6 +153,9 @@ class Server:
         self._threads = threads
         self._transport: Transport | None = None
         self._intake: Intake | None = None
+        self._execution: Execution
+        self._settlement: Settlement
+        self._dead_letters: DeadLetters
         self._workers: Workers[Job] | None = None
         self._loop: EventLoop | None = None
         self._receivers: list[Receiver] = []
@@ -132,21 +171,7 @@ class Server:
             raise RuntimeError("the server was started before; make another")
         given = transport_url() if self._given is None else self._given
         self._transport = open_transport(given) if isinstance(given, str) else given
-        self._intake = Intake(
-            self._handlers,
-            self._codecs,
-            admission=Admission(
-                limit=self._limit, remembered=_REMEMBERED, remembered_bytes=_REMEMBERED_BYTES
-            ),
-            patience=_PATIENCE if self._threads else 0.0,
-            reply_topics=self._reply_topics,
-            start=self._start_job if self._threads else self._run_here,
-            stop=self._stop_job,
-            send=self._transport.send,
-            broker_now=self._transport.now,
-            clock=self._clock,
-            max_body_bytes=self._max_body_bytes,
-        )
+        self._build(self._transport)
         try:
             for service in self.services:
                 address = request_address(service.full_name)
@@ -171,7 +196,9 @@ class Server:
         self._stopping.set()
         for thread in self._receiving:
             thread.join()
-        left = self._intake.drain(self._drain_timeout if timeout is None else timeout)
+        if failpoints.on:
+            failpoints.hit("server.drain")
+        left = self._settlement.drain(self._drain_timeout if timeout is None else timeout)
         self._close(5.0)
         _log.info("server.stopped", unfinished=left)
         self._over.set()
@@ -201,12 +228,17 @@ class Server:
     @property
     def in_flight(self) -> int:
         """Requests taken and not yet settled."""
-        return 0 if self._intake is None else self._intake.open
+        return 0 if self._intake is None else self._settlement.open
 
     @property
     def rejected(self) -> int:
         """Messages dropped because they could be neither run nor answered."""
         return 0 if self._intake is None else self._intake.rejected
+
+    @property
+    def dead_letters(self) -> int:
+        """Messages of which a copy stands in `<service>.dead`."""
+        return 0 if self._intake is None else self._dead_letters.sent
 
     def __enter__(self) -> Self:
         return self.start()
@@ -218,6 +250,36 @@ class Server:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+    def _build(self, transport: Transport) -> None:
+        catalog = Catalog(
+            self._handlers, self._codecs, self._limits, self._clock, self._max_body_bytes
+        )
+        self._settlement = Settlement(transport.send, catalog.codecs, catalog.default_codec)
+        self._dead_letters = DeadLetters(
+            transport, enabled=self._keep_dead, clock=self._clock, threads=self._threads
+        )
+        self._execution = Execution(
+            admission=Admission(
+                limit=self._limit, remembered=_REMEMBERED, remembered_bytes=_REMEMBERED_BYTES
+            ),
+            limits=Limits(self._limits),
+            overload=Overload(self._limit, _PATIENCE if self._threads else 0.0),
+            settlement=self._settlement,
+            start=self._start_job if self._threads else self._run_here,
+            stop=self._stop_job,
+            send=transport.send,
+            clock=self._clock,
+        )
+        self._intake = Intake(
+            catalog,
+            execution=self._execution,
+            settlement=self._settlement,
+            dead_letters=self._dead_letters,
+            time=BrokerTime(transport.now, transport.send),
+            reply_topics=self._reply_topics,
+            max_crashes=self._max_crashes,
+        )
 
     def _read(self, implementations: Sequence[object]) -> tuple[ServiceSpec, ...]:
         services: list[ServiceSpec] = []
@@ -278,19 +340,23 @@ class Server:
 
     async def _run_async(self, job: Job) -> None:
         job.task = asyncio.current_task()
-        self._done(job, await self._dispatcher.run_async(job))
-
-    def _done(self, job: Job, reply: Message) -> None:
-        assert self._intake is not None  # noqa: S101 - it made the job
-        self._intake.finish(job, reply)
+        if self._execution.claim(job):
+            self._done(job, await self._dispatcher.run_async(job))
 
     def _run_here(self, job: Job) -> None:
         if job.handler.is_async:
             asyncio.run(self._run_async(job))
-        else:
+        elif self._execution.claim(job):
             self._done(job, self._dispatcher.run(job))
 
+    def _done(self, job: Job, answer: Answer) -> None:
+        if answer is None:
+            self._execution.join(job)
+        else:
+            self._execution.finish(job, answer)
+
     def _close(self, timeout: float) -> None:
+        self._dead_letters.close(timeout)
         for receiver in self._receivers:
             receiver.close(timeout)
         if self._workers is not None:

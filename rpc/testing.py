@@ -40,6 +40,7 @@ class StepOptions(TypedDict, total=False):
     retry: RetryPolicy | None
     interceptors: Sequence[Interceptor]
     max_pending: int
+    max_body_bytes: int
     rng: Callable[[], float]
 
 

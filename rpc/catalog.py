@@ -1,0 +1,106 @@
+"""What a server serves: from a request to the job that runs it, or why there is none. Pure."""
+
+from collections.abc import Mapping, Sequence
+
+from contracts import (
+    MAX_BODY_BYTES,
+    Certainty,
+    Codec,
+    DeliveryMode,
+    Handler,
+    Unimplemented,
+    sized,
+)
+from rpc.clock import Clock
+from rpc.context import CallContext
+from rpc.deadline import DEFAULT_TIMEOUT, remaining
+from rpc.envelope import Request
+from rpc.job import Job
+from rpc.limits import Limit
+from rpc.refusal import Refusal
+from rpc.text import scrubbed
+from rpc.turns import Turn
+from transports.base import Delivery
+
+__all__ = ["Catalog"]
+
+
+class Catalog:
+    """The handlers and codecs of one server. Any thread."""
+
+    def __init__(
+        self,
+        handlers: Mapping[str, Handler],
+        codecs: Sequence[Codec],
+        limits: Mapping[str, Limit],
+        clock: Clock,
+        max_body_bytes: int = MAX_BODY_BYTES,
+    ) -> None:
+        self._handlers = handlers
+        self.codecs = {codec.content_type: codec for codec in codecs}
+        """By content type."""
+        self.default_codec = codecs[0]
+        """That of a caller who names none."""
+        self._decoders = {
+            (name, codec.content_type): sized(codec.decoder(handler.spec.arguments), max_body_bytes)
+            for name, handler in handlers.items()
+            for codec in codecs
+        }
+        self._turns = {name: Turn(name, limit.running) for name, limit in limits.items()}
+        self._clock = clock
+
+    def job(self, request: Request, delivery: Delivery, age: float) -> Job | Refusal:
+        """Return what runs `request`, which is `age` seconds old."""
+        handler = self._handlers.get(request.method)
+        if handler is None:
+            return _unimplemented(self._unknown(request.method))
+        content_type = request.content_type or self.default_codec.content_type
+        codec = self.codecs.get(content_type)
+        if codec is None:
+            return _unimplemented(
+                f"{request.method}: content-type {content_type!r} is not spoken here, but "
+                + ", ".join(self.codecs)
+            )
+        timeout = DEFAULT_TIMEOUT if request.timeout is None else request.timeout
+        spec, now = handler.spec, self._clock()
+        context = CallContext(
+            spec.service, spec.name, now + remaining(timeout, age), request, now, self._clock
+        )
+        turns: tuple[Turn, ...] = ()
+        if request.key is not None and (spec.key is not None or not _joins(spec.delivery)):
+            turns = (Turn((spec.service, request.key)),)
+        limited = self._turns.get(request.method)
+        return Job(
+            request=request,
+            handler=handler,
+            codec=codec,
+            decode=self._decoders[request.method, content_type],
+            context=context,
+            key=(request.client, request.call_id),
+            turns=turns if limited is None else (*turns, limited),
+            deliveries=[delivery],
+            mode=spec.delivery,
+            alone=delivery.crashes >= _SUSPECT,
+        )
+
+    def _unknown(self, method: str) -> str:
+        service = method.rpartition(".")[0]
+        served = sorted(self._handlers)
+        known = [name for name in served if name.rpartition(".")[0] == service]
+        what = f"{service} has no such method" if known else "no such service here"
+        named = method or "no method named"
+        return f"{scrubbed(named)}: {what}; there is {', '.join(known or served)}"
+
+
+def _joins(mode: DeliveryMode) -> bool:
+    """Whether requests of one key join each other, so that none needs to wait for another."""
+    return mode is DeliveryMode.EFFECTIVELY_ONCE
+
+
+_SUSPECT = 2
+"""Receivers that died while they may have been at a request, from which on it runs alone."""
+
+
+def _unimplemented(message: str) -> Refusal:
+    error = Unimplemented(message=scrubbed(message), certainty=Certainty.NOT_EXECUTED)
+    return Refusal(error)

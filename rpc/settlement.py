@@ -1,0 +1,135 @@
+"""Answers, and what is settled before or after each, so that an answer claims no more than is so.
+
+A reply to what ran goes out first and the request is settled behind it: whoever crashes between
+leaves it to be run again. A refusal that says NOT_EXECUTED is the other way round: the request is
+settled for good first, since a crash between would let another server run what its caller was told
+never ran. Any thread; the lock guards the count of what is open, and nothing is sent under it.
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+from contracts import Certainty, Codec
+from rpc.answers import error_reply
+from rpc.envelope import Request
+from rpc.refusal import Refusal
+from transports import failpoints
+from transports.base import Address, Delivery, Message, Receipt, Send
+from transports.errors import TransportError
+from transports.log import get_logger
+
+__all__ = ["Settlement", "commit_all"]
+
+_log = get_logger("rpc.server")
+
+
+class Settlement:
+    """What one server has taken and not settled yet."""
+
+    def __init__(self, send: Send, codecs: Mapping[str, Codec], default: Codec) -> None:
+        self._send = send
+        self._codecs = codecs
+        self._default = default
+        self._settled = threading.Condition()
+        self._open = 0
+
+    @property
+    def open(self) -> int:
+        """Requests taken and not yet settled."""
+        return self._open
+
+    def opened(self) -> None:
+        """Count one more; `answer`, `refuse` or `drop` counts it off."""
+        with self._settled:
+            self._open += 1
+
+    def answer(self, address: Address, reply: Message, deliveries: Sequence[Delivery]) -> None:
+        """Send `reply`, and settle once the broker has it."""
+        if failpoints.on and failpoints.hit("server.before_reply"):
+            return
+        self._send(address, reply, lambda sent: self.settle(sent, deliveries))
+
+    def settle(self, sent: Receipt | TransportError, deliveries: Sequence[Delivery]) -> None:
+        """Acknowledge what was answered, also where the answer could not be sent."""
+        if isinstance(sent, TransportError):
+            _log.error("reply.failed", error=str(sent))
+        elif failpoints.on:
+            failpoints.hit("server.reply_acked")
+        _ack(deliveries)
+        self.drop()
+
+    def drop(self) -> None:
+        """Count off one that is not answered, or whose answer is out."""
+        with self._settled:
+            self._open -= 1
+            if self._open == 0:
+                self._settled.notify_all()
+
+    def refuse(
+        self,
+        request: Request,
+        refusal: Refusal,
+        deliveries: Sequence[Delivery],
+        *,
+        committed: bool = False,
+    ) -> None:
+        """Tell why it is not run, as NOT_EXECUTED only where that is proven.
+
+        `committed`: it was settled for good before, so that no other server gets it.
+        """
+        error = refusal.error
+        claims = error.certainty is Certainty.NOT_EXECUTED
+        if claims and not (committed or all(each.owned for each in deliveries)):
+            error.certainty = Certainty.UNKNOWN
+        if any(each.redelivered for each in deliveries):  # who had it before may have run it
+            error.certainty = Certainty.UNKNOWN
+        if committed or refusal.lasting or error.certainty is not Certainty.NOT_EXECUTED:
+            self._tell(request, refusal, deliveries)
+            return
+        _ack(deliveries)
+
+        def told(kept: bool) -> None:  # noqa: FBT001 - the signature of `Delivery.commit`
+            if not kept:
+                error.certainty = Certainty.UNKNOWN
+            self._tell(request, refusal, deliveries)
+
+        commit_all(deliveries, told)
+
+    def _tell(self, request: Request, refusal: Refusal, deliveries: Sequence[Delivery]) -> None:
+        codec = self._codecs.get(request.content_type or "", self._default)
+        reply = error_reply(request, codec, refusal.error, refusal.retry_after)
+        self.answer(request.reply_to, reply, deliveries)
+
+    def drain(self, timeout: float) -> int:
+        """Wait until everything taken is settled, at most `timeout` seconds; return what is not."""
+        with self._settled:
+            self._settled.wait_for(lambda: self._open == 0, timeout)
+            return self._open
+
+
+def _ack(deliveries: Sequence[Delivery]) -> None:
+    if failpoints.on and failpoints.hit("server.before_ack"):
+        return
+    for each in deliveries:
+        each.ack()
+
+
+def commit_all(deliveries: Sequence[Delivery], then: Callable[[bool], object]) -> None:
+    """Call `then` once for all of them: True where each is durable and ours."""
+    if len(deliveries) == 1:
+        deliveries[0].commit(then)
+        return
+    lock = threading.Lock()
+    missing, kept = len(deliveries), True
+
+    def one(its: bool) -> None:  # noqa: FBT001 - the signature of `Delivery.commit`
+        nonlocal missing, kept
+        with lock:
+            missing -= 1
+            kept = kept and its
+            if missing:
+                return
+        then(kept)
+
+    for each in deliveries:
+        each.commit(one)

@@ -1,0 +1,169 @@
+"""Replies that are kept: by any store, and by the one in memory."""
+
+import sqlite3
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from rpc.idempotency import Begun, MemoryStore, Mismatch, Running, StoredReply
+from rpc.idempotency_sqlite import LeaseLost, SqliteStore
+
+WORK, OTHER = ("Ledger.pay", b"key:1"), ("Ledger.pay", b"key:2")
+REPLY = StoredReply(None, "application/json", b"5")
+AGAIN = StoredReply("ABORTED", "application/json", b"{}")
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request, clock, tmp_path):
+    if request.param == "memory":
+        yield MemoryStore(window=600, clock=clock)
+        return
+    with SqliteStore(tmp_path / "work.db", window=600, clock=clock) as made:
+        yield made
+
+
+def test_work_is_begun_once_and_its_reply_is_kept(store):
+    begun = store.begin(WORK, b"f", 10)
+    running = store.begin(WORK, b"f", 10)
+    kept = store.finish(WORK, begun.fence, REPLY)
+
+    assert (running, kept) == (Running(), REPLY)
+    assert store.begin(WORK, b"f", 10) == REPLY
+    assert isinstance(store.begin(OTHER, b"f", 10), Begun)
+
+
+def test_other_arguments_are_refused_while_it_runs_and_afterwards(store):
+    begun = store.begin(WORK, b"f", 10)
+    assert store.begin(WORK, b"g", 10) == Mismatch()
+    store.finish(WORK, begun.fence, REPLY)
+
+    assert store.begin(WORK, b"g", 10) == Mismatch()
+
+
+def test_abandoned_work_is_begun_again(store):
+    first = store.begin(WORK, b"f", 10)
+    store.abandon(WORK, first.fence)
+    second = store.begin(WORK, b"f", 10)
+
+    assert second.fence > first.fence
+
+
+def test_work_whose_lease_ran_out_is_taken_over_and_the_first_one_changes_nothing(store, clock):
+    first = store.begin(WORK, b"f", 10)
+    clock.advance(10)
+    second = store.begin(WORK, b"f", 10)
+    store.abandon(WORK, first.fence)
+
+    assert second.fence > first.fence
+    assert store.finish(WORK, first.fence, AGAIN) is None
+    assert store.begin(WORK, b"f", 10) == Running()
+    assert store.finish(WORK, second.fence, REPLY) == REPLY
+
+
+def test_a_reply_is_forgotten_after_the_window(store, clock):
+    begun = store.begin(WORK, b"f", 10)
+    store.finish(WORK, begun.fence, REPLY)
+    clock.advance(600)
+
+    assert isinstance(store.begin(WORK, b"other", 10), Begun)
+
+
+def test_the_memory_is_bounded_by_count_and_bytes_and_the_oldest_go_first(clock):
+    store = MemoryStore(entries=2, size=100, clock=clock)
+    for number in range(3):
+        work = ("m", b"%d" % number)
+        store.finish(work, store.begin(work, b"f", 10).fence, REPLY)
+
+    assert store.forgotten == 1
+    assert isinstance(store.begin(("m", b"0"), b"f", 10), Begun)
+    assert store.begin(("m", b"2"), b"f", 10) == REPLY
+    big = store.begin(OTHER, b"f", 10)
+    store.finish(OTHER, big.fence, StoredReply(None, "application/json", b"x" * 101))
+    assert store.forgotten == 4
+
+
+# -- SQLite ----------------------------------------------------------------------------------------
+
+
+def test_a_file_keeps_replies_over_a_restart(tmp_path):
+    path = tmp_path / "work.db"
+    with SqliteStore(path) as store:
+        store.finish(WORK, store.begin(WORK, b"f", 10).fence, REPLY)
+    with SqliteStore(path) as store:
+        assert store.begin(WORK, b"f", 10) == REPLY
+
+
+CHILD = """
+    import os, sys
+    from rpc.idempotency_sqlite import SqliteStore
+
+    store = SqliteStore(sys.argv[1])
+    print(store.begin(("Ledger.pay", b"key:1"), b"f", 3600.0), flush=True)
+    sys.stdin.read()
+    os._exit(9)
+"""
+
+
+def test_work_of_a_process_that_lives_runs_elsewhere_and_that_of_a_dead_one_is_taken_over(tmp_path):
+    path = tmp_path / "work.db"
+    child = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(CHILD), str(path)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with child, SqliteStore(path) as store:
+        assert child.stdout.readline() == "Begun(fence=1)\n"
+        living = store.begin(WORK, b"f", 10)
+        child.kill()
+        child.wait()
+        dead = store.begin(WORK, b"f", 10)
+
+    assert (living, dead) == (Running(), Begun(2))
+
+
+def test_a_reply_is_kept_in_the_transaction_of_the_handler_or_not_at_all(tmp_path, clock):
+    path = tmp_path / "work.db"
+
+    with SqliteStore(path, clock=clock) as store:
+        begun = store.begin(WORK, b"f", 10)
+        own = sqlite3.connect(path)
+        store.complete(own, WORK, begun.fence, REPLY)
+        own.rollback()
+        assert store.begin(WORK, b"f", 10) == Running()
+        store.complete(own, WORK, begun.fence, REPLY)
+        own.commit()
+
+        assert store.finish(WORK, begun.fence, AGAIN) == REPLY
+        assert store.begin(WORK, b"f", 10) == REPLY
+        own.close()
+
+
+def test_whoever_lost_the_lease_can_not_complete(tmp_path, clock):
+    path = tmp_path / "work.db"
+
+    with SqliteStore(path, clock=clock) as store:
+        first = store.begin(WORK, b"f", 10)
+        clock.advance(11)
+        store.begin(WORK, b"f", 10)
+        own = sqlite3.connect(path)
+        with pytest.raises(LeaseLost):
+            store.complete(own, WORK, first.fence, REPLY)
+        own.close()
+
+
+def test_old_rows_are_purged(tmp_path, clock):
+
+    path = tmp_path / "work.db"
+    with SqliteStore(path, window=60, clock=clock) as store:
+        for number in range(100):
+            work = ("m", b"%d" % number)
+            store.finish(work, store.begin(work, b"f", 10).fence, REPLY)
+        clock.advance(61)
+        for number in range(100, 102):
+            store.begin(("m", b"%d" % number), b"f", 10)
+        own = sqlite3.connect(path)
+        (count,) = own.execute("SELECT count(*) FROM rpc_work").fetchone()
+        own.close()
+
+    assert count <= 2

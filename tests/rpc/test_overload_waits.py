@@ -1,0 +1,64 @@
+"""The expected wait: measured where others wait, and forgotten where nobody does."""
+
+import pytest
+
+from rpc.overload import Overload
+
+
+def busy(rate, seconds, queue=100, service=0.1, now=100.0):
+    """An overload in which `rate` calls per second ended while `queue` waited."""
+    overload = Overload(limit=1000, patience=0.5)
+    for _ in range(queue):
+        overload.queued(now)
+    for step in range(int(rate * seconds)):
+        overload.queued(now)
+        overload.withdrawn(now)
+        overload.ended(service, now + (step + 1) / rate)
+    return overload
+
+
+def test_nothing_is_too_late_where_nothing_is_known():
+    overload = Overload(limit=10, patience=0.5)
+    for _ in range(1000):
+        overload.queued(1.0)
+
+    assert overload.wait() == 0.0
+    assert not overload.too_late(0.001)
+
+
+def test_the_wait_is_what_waits_by_what_ends_per_second():
+    assert busy(rate=50, seconds=4).wait() == pytest.approx(2.0, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("remaining", "late"), [(0.1, True), (2.0, True), (2.5, True), (3.0, False), (60.0, False)]
+)
+def test_a_turn_is_too_late_where_the_call_could_not_end_in_time(remaining, late):
+    assert busy(rate=50, seconds=4).too_late(remaining) is late
+
+
+def test_a_rate_of_long_ago_says_nothing():
+    overload = busy(rate=1, seconds=20, queue=10)
+    for _ in range(10):
+        overload.withdrawn(120.0)
+    for _ in range(100):
+        overload.queued(130.0)
+
+    assert overload.wait() == 0.0
+
+
+def test_a_burst_that_is_done_quickly_mends_a_rate_that_was_too_low():
+    overload = busy(rate=1, seconds=20, queue=10)
+    for _ in range(9):
+        overload.withdrawn(120.0)
+        overload.ended(0.001, 120.0 + 0.001)
+    overload.withdrawn(120.01)
+    for _ in range(20):
+        overload.queued(120.5)
+    for step in range(20):
+        overload.ended(0.001, 120.5 + step / 1000)
+        overload.withdrawn(120.5 + step / 1000)
+    for _ in range(20):
+        overload.queued(120.6)
+
+    assert overload.wait() < 0.1

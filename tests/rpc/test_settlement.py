@@ -1,0 +1,126 @@
+"""What is told of a request, and what was settled before: no answer claims more than is so."""
+
+import pytest
+
+from contracts import JSON, Certainty, ErrorBody
+from rpc.envelope import decode_reply, decode_request
+from rpc.refusal import given_up, overdue
+from rpc.settlement import Settlement, commit_all
+from transports.base import Delivery, Receipt
+from transports.errors import Unreachable
+
+
+class Custodian:
+    """Says what is done with deliveries, and commits when the test says so."""
+
+    def __init__(self, owned=True):
+        self.steps, self.waiting, self.is_owned = [], [], owned
+
+    def ack(self, _delivery):
+        self.steps.append("ack")
+        return True
+
+    def begin(self, _delivery):
+        self.steps.append("begin")
+
+    def commit(self, _delivery, then):
+        self.steps.append("commit")
+        self.waiting.append(then)
+
+    def owned(self, _delivery):
+        return self.is_owned
+
+
+@pytest.fixture
+def settlement(wire):
+    made = Settlement(wire.send, {JSON.content_type: JSON}, JSON)
+    made.opened()
+    return made
+
+
+@pytest.fixture
+def request_(request_of):
+    return decode_request(request_of(method=b"Ledger.pay"))
+
+
+def delivery(custody, *, redelivered=False):
+    return Delivery(None, Receipt("Ledger.requests", 0, 0), 0.0, custody, redelivered=redelivered)
+
+
+def certainty(sending):
+    return JSON.decoder(ErrorBody)(decode_reply(sending.message).body).certainty
+
+
+def test_not_executed_is_told_once_the_request_is_settled_for_good(settlement, request_, wire):
+    custody = Custodian()
+    settlement.refuse(request_, given_up("Ledger.pay"), [delivery(custody)])
+    before = list(wire.sent)
+    custody.waiting.pop()(True)
+
+    assert (before, custody.steps) == ([], ["ack", "commit"])
+    assert certainty(wire.last) == Certainty.NOT_EXECUTED
+    assert settlement.open == 1
+    wire.last.acknowledge()
+    assert settlement.open == 0
+
+
+def test_what_could_not_be_settled_may_run_elsewhere(settlement, request_, wire):
+    custody = Custodian()
+    settlement.refuse(request_, given_up("Ledger.pay"), [delivery(custody)])
+    custody.waiting.pop()(False)
+
+    assert certainty(wire.last) == Certainty.UNKNOWN
+
+
+@pytest.mark.parametrize(("owned", "redelivered"), [(True, True), (False, False), (False, True)])
+def test_what_another_server_may_have_had_or_may_have_is_not_known(
+    settlement, request_, wire, owned, redelivered
+):
+    custody = Custodian(owned=owned)
+    held = delivery(custody, redelivered=redelivered)
+    settlement.refuse(request_, overdue("Ledger.pay"), [held])
+
+    assert certainty(wire.last) == Certainty.UNKNOWN
+    assert custody.steps == []
+    wire.last.acknowledge()
+    assert custody.steps == ["ack"]
+
+
+def test_what_is_too_late_is_told_at_once_for_time_only_goes_on(settlement, request_, wire):
+    custody = Custodian()
+    settlement.refuse(request_, overdue("Ledger.pay"), [delivery(custody)])
+
+    assert (certainty(wire.last), custody.steps) == (Certainty.NOT_EXECUTED, [])
+
+
+def test_what_was_settled_before_it_was_refused_is_told_at_once(settlement, request_, wire):
+    custody = Custodian(owned=False)
+    settlement.refuse(request_, given_up("Ledger.pay"), [delivery(custody)], committed=True)
+
+    assert (certainty(wire.last), custody.steps) == (Certainty.NOT_EXECUTED, [])
+
+
+def test_a_request_is_settled_also_where_its_answer_can_not_be_sent(settlement, request_, wire):
+    custody = Custodian()
+    settlement.refuse(request_, overdue("Ledger.pay"), [delivery(custody)])
+    wire.last.fail(Unreachable("no broker"))
+
+    assert (custody.steps, settlement.drain(0)) == (["ack"], 0)
+
+
+def test_a_drain_tells_what_is_not_settled(settlement):
+    assert settlement.drain(0) == 1
+
+
+@pytest.mark.parametrize(
+    ("kept", "told"), [([True, True], [True]), ([True, False], [False]), ([False], [False])]
+)
+def test_several_deliveries_are_durable_once_all_are(kept, told):
+    custody, outcome = Custodian(), []
+    commit_all([delivery(custody) for _ in kept], outcome.append)
+    for each in kept[:-1]:
+        custody.waiting.pop()(each)
+    assert outcome == []
+    custody.waiting.pop()(kept[-1])
+
+    assert outcome == told
