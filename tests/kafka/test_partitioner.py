@@ -102,6 +102,33 @@ def test_shares_differ_by_no_more_than_a_run_whatever_waits(waiting, partitions)
     assert max(Counter(turns).values()) <= 8 * (len(waiting) // partitions + 1)
 
 
+@pytest.mark.parametrize("waiting", [waits, idle])
+def test_partitions_to_avoid_get_nothing_and_the_others_even_shares(waiting):
+    spread = StickySpread(start=0, run=4)
+
+    chosen = Counter(spread.choose(range(12), waiting, {0, 1, 2, 3}) for _ in range(320))
+
+    assert chosen == dict.fromkeys(range(4, 12), 40)
+
+
+def test_where_all_are_to_be_avoided_none_is():
+    spread = StickySpread(start=0, run=1)
+
+    assert {spread.choose((0, 1), idle, {0, 1}) for _ in range(4)} == {0, 1}
+
+
+@UNHURRIED
+@given(
+    shunned=st.lists(st.sets(st.integers(0, 11)), min_size=1, max_size=60),
+    partitions=st.integers(1, 12),
+)
+def test_none_to_avoid_is_chosen_whoever_else_asks(shunned, partitions):
+    spread = StickySpread(start=3, run=4)
+    for avoid in shunned:
+        chosen = spread.choose(range(partitions), waits, avoid)
+        assert chosen not in avoid or avoid >= set(range(partitions))
+
+
 def test_a_partition_without_a_leader_is_passed_over():
     spread = StickySpread(start=0, run=1)
 

@@ -10,6 +10,7 @@ import time
 import pytest
 from kafka import KafkaProducer
 
+from transports import failpoints
 from transports.base import Address, Message, Receipt
 from transports.errors import (
     AddressUnknown,
@@ -290,6 +291,41 @@ def test_sending_never_waits_though_nobody_answers():
     assert isinstance(outcomes[0], Unreachable)
     assert "127.0.0.1:1" in str(outcomes[0])
     assert "nothing listens there" in str(outcomes[0])
+
+
+def test_messages_keep_away_from_partitions_to_avoid(kit):
+    topic, transport = kit.topic(12), kit.transport()
+    told, partitions = threading.Semaphore(0), set()
+
+    def on_sent(outcome):
+        partitions.add(outcome.partition)
+        told.release()
+
+    for _ in range(300):  # the first of them wait until the topic is known
+        transport.send(Address(topic), Message(b""), on_sent, avoid=(0, 1, 2, 3, 99))
+    for _ in range(300):
+        assert told.acquire(timeout=20)
+
+    assert partitions == set(range(4, 12))
+
+
+def test_sending_passes_its_failpoints(kit, outcome_of, monkeypatch, tmp_path):
+    bites = tmp_path / "bites"
+    monkeypatch.setenv(failpoints.ENV_LOG, str(bites))
+    topic, transport, dropped = kit.topic(1), kit.transport(), []
+    failpoints.arm(failpoints.parse("producer.before_send:drop@1,producer.acked:sleep=0"))
+    try:
+        transport.send(Address(topic), Message(b"dropped"), dropped.append)
+        outcome = outcome_of(transport, Address(topic), Message(b"sent"))
+    finally:
+        failpoints.arm({})
+
+    assert isinstance(outcome, Receipt)
+    assert (outcome.offset, dropped) == (0, [])
+    assert [line.split()[1:] for line in bites.read_text().splitlines()] == [
+        ["producer.before_send", "drop"],
+        ["producer.acked", "sleep"],
+    ]
 
 
 def test_closing_tells_everyone_and_leaves_no_thread(kit, outcome_of):

@@ -292,6 +292,20 @@ def test_a_group_that_may_not_be_joined_is_told_when_the_receiver_opens(secure, 
         assert time.monotonic() - began < SOON
 
 
+def test_a_group_that_may_not_be_looked_at_is_told_with_the_right(secure, allow, make):
+    topic = make("unseen")
+    allow(ResourceType.TOPIC, topic, ACLOperation.WRITE)
+    with open_transport(secure.url()) as transport:
+        began = time.monotonic()
+        with pytest.raises(NotAuthorized, match=f"--operation Describe --group {topic}$"):
+            transport.group(topic, 10)
+        took = time.monotonic() - began
+        allow(ResourceType.GROUP, topic, ACLOperation.DESCRIBE)
+
+        assert transport.group(topic, 10).members == 0
+        assert took < SOON
+
+
 def test_where_creating_is_refused_the_command_and_the_right_are_told(secure, topic_prefix):
     with open_transport(secure.url(more="&partitions=7")) as transport:
         with pytest.raises(NotAuthorized) as raised:

@@ -7,8 +7,8 @@ from kafka import KafkaProducer
 from kafka.errors import MessageSizeTooLargeError
 from structlog.testing import capture_logs
 
-from transports.base import Address
-from transports.errors import AddressUnknown
+from transports.base import Address, Message, Receipt
+from transports.errors import AddressUnknown, MessageTooLarge
 from transports.kafka import KafkaConfig
 from transports.kafka.topics import plan_topic
 
@@ -20,6 +20,7 @@ COMMON = {
     "max.message.bytes": "1048576",
 }
 SHORT = {"reply_retention": 9}
+DEAD = {"retention.ms": "1209600000", "max.message.bytes": str(1_048_576 + 16_384)}
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,9 @@ SHORT = {"reply_retention": 9}
         ("request", 3, {"replication": 1}, 12, 1, {"retention.ms": "86400000"}),
         ("request", 1, {"partitions": 3}, 3, 1, {"retention.ms": "86400000"}),
         ("reply", 1, {}, 16, 1, {"retention.ms": "900000", "segment.ms": "300000"}),
+        ("dead letter", 3, {}, 3, 3, DEAD | {"min.insync.replicas": "2"}),
+        ("dead letter", 1, {"dead_letter_retention": 60, "partitions": 40}, 3, 1,
+            DEAD | {"retention.ms": "60000"}),
         ("reply", 1, SHORT, 16, 1, {"retention.ms": "9000", "segment.ms": "60000"}),
     ],
 )  # fmt: skip
@@ -67,6 +71,17 @@ def test_a_topic_is_made_as_planned(kit, topic_prefix):
     planned = COMMON | {"max.message.bytes": "50000", "retention.ms": "86400000"}
     assert {name: found[name] for name in planned} == planned
     assert len(described["partitions"]) == 5
+
+
+def test_a_dead_letter_has_room_for_its_reason(kit, topic_prefix, outcome_of):
+    transport, dead = kit.transport(max_message_bytes=50_000), f"{topic_prefix}.dead"
+    transport.prepare(Address(topic_prefix), 10)
+    transport.prepare(Address(dead), 10, purpose="dead letters")
+    letter = Message(b"x" * 49_000, (("reason", b"y" * 8000),))
+
+    assert isinstance(outcome_of(transport, Address(dead), letter), Receipt)
+    assert isinstance(outcome_of(transport, Address(topic_prefix), letter), MessageTooLarge)
+    assert configs_of(kit, dead)["retention.ms"] == "1209600000"
 
 
 def test_many_may_prepare_one_topic_at_once(kit, topic_prefix):

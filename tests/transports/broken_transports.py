@@ -14,9 +14,9 @@ from zlib import crc32
 
 import pytest
 
-from transports.base import Address, Delivery
+from transports.base import Address, Delivery, GroupState
 from transports.conformance import TransportConformance
-from transports.errors import TransportClosed, TransportError
+from transports.errors import MessageRefused, TransportClosed, TransportError
 from transports.faults import Fault, Faults
 from transports.faulty import FaultyTransport
 from transports.memory import MemoryTransport
@@ -44,11 +44,11 @@ class Sound:
     def group(self, topic, timeout):
         return self.inner.group(topic, timeout)
 
-    def prepare(self, address, timeout):
-        self.inner.prepare(address, timeout)
+    def prepare(self, address, timeout, **options):
+        self.inner.prepare(address, timeout, **options)
 
-    def send(self, address, message, on_sent):
-        self.inner.send(address, message, on_sent)
+    def send(self, address, message, on_sent, **options):
+        self.inner.send(address, message, on_sent, **options)
 
     def receiver(self, address, *, shared):
         return self.inner.receiver(address, shared=shared)
@@ -78,10 +78,10 @@ class Watched:
         self.delivery.begin()
 
     def commit(self, delivery, then):
-        self.delivery.commit(then)
+        self.receiver.commit(self.delivery, then)
 
     def owned(self, delivery):
-        return self.delivery.owned
+        return self.receiver.owned(self.delivery)
 
 
 class SoundReceiver:
@@ -100,11 +100,22 @@ class SoundReceiver:
 
     def seen(self, delivery):
         return Delivery(
-            delivery.message, delivery.receipt, delivery.timestamp, Watched(self, delivery)
+            delivery.message,
+            delivery.receipt,
+            delivery.timestamp,
+            Watched(self, delivery),
+            redelivered=delivery.redelivered,
+            crashes=delivery.crashes,
         )
 
     def ack(self, delivery):
         delivery.ack()
+
+    def commit(self, delivery, then):
+        delivery.commit(then)
+
+    def owned(self, delivery):
+        return delivery.owned
 
     def close(self, timeout):
         self.closed = True
@@ -129,56 +140,56 @@ def with_receiver(shared=None, inbox=None):
 
 
 class KeepsOneOfEachHeader(Sound):
-    def send(self, address, message, on_sent):
+    def send(self, address, message, on_sent, **options):
         headers = tuple(dict(message.headers).items())
-        self.inner.send(address, message._replace(headers=headers), on_sent)
+        self.inner.send(address, message._replace(headers=headers), on_sent, **options)
 
 
 class TakesAnEmptyKeyForNone(Sound):
-    def send(self, address, message, on_sent):
-        self.inner.send(address, message._replace(key=message.key or None), on_sent)
+    def send(self, address, message, on_sent, **options):
+        self.inner.send(address, message._replace(key=message.key or None), on_sent, **options)
 
 
 class Truncates(Sound):
-    def send(self, address, message, on_sent):
-        self.inner.send(address, message._replace(body=message.body[:500_000]), on_sent)
+    def send(self, address, message, on_sent, **options):
+        self.inner.send(address, message._replace(body=message.body[:500_000]), on_sent, **options)
 
 
 class GivesTheWrongReceipt(Sound):
-    def send(self, address, message, on_sent):
+    def send(self, address, message, on_sent, **options):
         def wrong(outcome):
             on_sent(outcome if isinstance(outcome, TransportError) else outcome._replace(offset=0))
 
-        self.inner.send(address, message, wrong)
+        self.inner.send(address, message, wrong, **options)
 
 
 class TellsTwice(Sound):
-    def send(self, address, message, on_sent):
+    def send(self, address, message, on_sent, **options):
         def twice(outcome):
             on_sent(outcome)
             on_sent(outcome)
 
-        self.inner.send(address, message, twice)
+        self.inner.send(address, message, twice, **options)
 
 
 class TellsNoErrors(Sound):
-    def send(self, address, message, on_sent):
+    def send(self, address, message, on_sent, **options):
         def only_good(outcome):
             if not isinstance(outcome, TransportError):
                 on_sent(outcome)
 
-        self.inner.send(address, message, only_good)
+        self.inner.send(address, message, only_good, **options)
 
 
 class RaisesErrors(Sound):
-    def send(self, address, message, on_sent):
+    def send(self, address, message, on_sent, **options):
         def raising(outcome):
             if isinstance(outcome, TransportError):
                 errors.append(outcome)
             on_sent(outcome)
 
         errors = []
-        self.inner.send(address, message, raising)
+        self.inner.send(address, message, raising, **options)
         if errors:
             raise PromiseBrokenError("send raises")
 
@@ -186,12 +197,12 @@ class RaisesErrors(Sound):
 class EndsWithTheFirstRefusal(Sound):
     ended = False
 
-    def send(self, address, message, on_sent):
+    def send(self, address, message, on_sent, **options):
         self.ended = self.ended or len(message.body) > 10_000_000
         if self.ended:
             on_sent(TransportClosed("ended for ever"))
             return
-        self.inner.send(address, message, on_sent)
+        self.inner.send(address, message, on_sent, **options)
 
 
 def swaps_neighbours():
@@ -213,45 +224,72 @@ class RoutesKeysByItsOwnLights(Sound):
         super().__init__()
         self.light = next(self.lights)
 
-    def send(self, address, message, on_sent):
+    def send(self, address, message, on_sent, **options):
         if message.key is not None and address.partition is None:
             address = Address(address.topic, (crc32(message.key) + self.light) % 12)
-        self.inner.send(address, message, on_sent)
+        self.inner.send(address, message, on_sent, **options)
 
 
 class SendsAllToOnePartition(Sound):
-    def send(self, address, message, on_sent):
-        self.inner.send(Address(address.topic, address.partition or 0), message, on_sent)
+    def send(self, address, message, on_sent, **options):
+        self.inner.send(Address(address.topic, address.partition or 0), message, on_sent, **options)
+
+
+class AvoidsNothing(Sound):
+    def send(self, address, message, on_sent, *, avoid=(), **options):
+        self.inner.send(address, message, on_sent, **options)
+
+
+class AvoidsWithKeysToo(Sound):
+    def send(self, address, message, on_sent, *, avoid=(), **options):
+        if avoid and address.partition is None:
+            open_ = [n for n in range(12) if n not in avoid] or [0]
+            address = Address(address.topic, open_[0])
+        self.inner.send(address, message, on_sent, **options)
+
+
+class RefusesWhatMustBeOnce(Sound):
+    def send(self, address, message, on_sent, *, once=False, **options):
+        if once:
+            on_sent(MessageRefused("only as often as I like"))
+        else:
+            self.inner.send(address, message, on_sent, **options)
+
+
+class PreparesNoDeadLetters(Sound):
+    def prepare(self, address, timeout, *, purpose="requests"):
+        if purpose == "requests":
+            self.inner.prepare(address, timeout)
 
 
 class HearsTheMainThreadOnly(Sound):
-    def send(self, address, message, on_sent):
+    def send(self, address, message, on_sent, **options):
         if current_thread() is main_thread():
-            self.inner.send(address, message, on_sent)
+            self.inner.send(address, message, on_sent, **options)
 
 
 class IsAnIsland(Sound):
     def __init__(self):
         self.inner = MemoryTransport(uuid.uuid4().hex)
 
-    def send(self, address, message, on_sent):
+    def send(self, address, message, on_sent, **options):
         self.inner.prepare(address, 1)
-        self.inner.send(address, message, on_sent)
+        self.inner.send(address, message, on_sent, **options)
 
 
 class PreparesOnce(Sound):
     prepared = defaultdict(int)
 
-    def prepare(self, address, timeout):
+    def prepare(self, address, timeout, **options):
         self.prepared[address.topic] += 1
         if self.prepared[address.topic] > 1:
             raise PromiseBrokenError("prepared already")
-        super().prepare(address, timeout)
+        super().prepare(address, timeout, **options)
 
 
 class PreparesAnything(Sound):
-    def prepare(self, address, timeout):
-        self.inner.prepare(Address(address.topic), timeout)
+    def prepare(self, address, timeout, **options):
+        self.inner.prepare(Address(address.topic), timeout, **options)
 
 
 # Shared receivers
@@ -368,6 +406,110 @@ class StaysAtItsBound(SoundReceiver):
         return arrived
 
 
+# Custody
+
+
+class SuspectsEverything(SoundReceiver):
+    def seen(self, delivery):
+        seen = super().seen(delivery)
+        seen.redelivered = True
+        return seen
+
+
+class SuspectsNothing(SoundReceiver):
+    def seen(self, delivery):
+        seen = super().seen(delivery)
+        seen.redelivered = False
+        return seen
+
+
+class SuspectsWhoeverComesSecond(SoundReceiver):
+    topics = set()
+
+    def __init__(self, inner):
+        super().__init__(inner)
+        self.second = inner.address.topic in self.topics
+        self.topics.add(inner.address.topic)
+
+    def seen(self, delivery):
+        seen = super().seen(delivery)
+        seen.redelivered = self.second
+        return seen
+
+
+class OwnsForEver(SoundReceiver):
+    def owned(self, delivery):
+        return True
+
+
+class OwnsNothing(SoundReceiver):
+    def owned(self, delivery):
+        return False
+
+
+class NeverCommits(SoundReceiver):
+    def commit(self, delivery, then):
+        pass
+
+
+class CommitsTwice(SoundReceiver):
+    def commit(self, delivery, then):
+        delivery.commit(then)
+        delivery.commit(then)
+
+
+class CommitsAnything(SoundReceiver):
+    def commit(self, delivery, then):
+        then(True)
+
+
+# Groups
+
+
+class CountsNobody(Sound):
+    def group(self, topic, timeout):
+        return self.inner.group(topic, timeout)._replace(members=0)
+
+
+class CountsForEver(Sound):
+    most = 0
+
+    def group(self, topic, timeout):
+        state = self.inner.group(topic, timeout)
+        CountsForEver.most = max(state.members, self.most)
+        return state._replace(members=self.most)
+
+
+class CountsInboxes(Sound):
+    inboxes = 0
+
+    def receiver(self, address, *, shared):
+        self.inboxes += not shared
+        return self.inner.receiver(address, shared=shared)
+
+    def group(self, topic, timeout):
+        state = self.inner.group(topic, timeout)
+        return state._replace(members=state.members + self.inboxes)
+
+
+class TellsWhatWasTaken(Sound):
+    def group(self, topic, timeout):
+        state = self.inner.group(topic, timeout)
+        return state._replace(
+            committed={n: mark and mark + 2 for n, mark in state.committed.items()}
+        )
+
+
+class TellsNoProgress(Sound):
+    def group(self, topic, timeout):
+        return self.inner.group(topic, timeout)._replace(committed={})
+
+
+class KnowsAnyGroup(Sound):
+    def group(self, topic, timeout):
+        return GroupState(0, {})
+
+
 # Inboxes
 
 
@@ -376,9 +518,9 @@ class InboxFromTheBeginning(Sound):
         super().__init__()
         self.sent = defaultdict(list)
 
-    def send(self, address, message, on_sent):
+    def send(self, address, message, on_sent, **options):
         self.sent[address].append(message)
-        super().send(address, message, on_sent)
+        super().send(address, message, on_sent, **options)
 
     def receiver(self, address, *, shared):
         opened = super().receiver(address, shared=shared)
@@ -468,11 +610,11 @@ class OpensAgain(Sound):
     def close(self, timeout):
         self.closed = True
 
-    def send(self, address, message, on_sent):
+    def send(self, address, message, on_sent, **options):
         if self.closed:
             on_sent(TransportClosed("closed"))
         else:
-            super().send(address, message, on_sent)
+            super().send(address, message, on_sent, **options)
 
 
 class ForgetsTheLast(Sound):
@@ -480,7 +622,7 @@ class ForgetsTheLast(Sound):
         super().__init__()
         self.waiting = []
 
-    def send(self, address, message, on_sent):
+    def send(self, address, message, on_sent, **options):
         for earlier in self.waiting:
             super().send(*earlier)
         self.waiting = [(address, message, on_sent)]
@@ -514,6 +656,16 @@ class ComesFromTheFuture(Dated):
     shift = 1.0
 
 
+class KnowsNoTime(Sound):
+    def now(self):
+        return None
+
+
+class StandsStill(Sound):
+    def now(self):
+        return 1000.0
+
+
 class HasNoName(Sound):
     @property
     def client_id(self):
@@ -542,6 +694,14 @@ SHARED = (
     AcksTheNextTheSecondTime,
     AcksAfterClose,
     StaysAtItsBound,
+    SuspectsEverything,
+    SuspectsNothing,
+    SuspectsWhoeverComesSecond,
+    OwnsForEver,
+    OwnsNothing,
+    NeverCommits,
+    CommitsTwice,
+    CommitsAnything,
 )
 INBOXES = (OpensLate, NamesNoPartition, InboxesCompete, BoundsTheInbox)
 WHOLE = (
@@ -569,6 +729,18 @@ WHOLE = (
     ForgetsTheLast,
     StaysOpenAfterWith,
     HasNoName,
+    AvoidsNothing,
+    AvoidsWithKeysToo,
+    RefusesWhatMustBeOnce,
+    PreparesNoDeadLetters,
+    CountsNobody,
+    CountsForEver,
+    CountsInboxes,
+    TellsWhatWasTaken,
+    TellsNoProgress,
+    KnowsAnyGroup,
+    KnowsNoTime,
+    StandsStill,
 )
 
 

@@ -18,6 +18,7 @@ import pytest
 
 # Before they are imported, so that a failing assert shows its values.
 pytest.register_assert_rewrite(
+    "transports.conformance.custody",
     "transports.conformance.harness",
     "transports.conformance.inboxes",
     "transports.conformance.lifecycle",
@@ -25,6 +26,10 @@ pytest.register_assert_rewrite(
     "transports.conformance.sharing",
 )
 
+from transports.conformance.custody import (  # noqa: E402 - as said above
+    CustodyConformance,
+    GroupConformance,
+)
 from transports.conformance.inboxes import InboxConformance  # noqa: E402 - as said above
 from transports.conformance.lifecycle import LifecycleConformance  # noqa: E402 - as said above
 from transports.conformance.sending import SendingConformance  # noqa: E402 - as said above
@@ -34,6 +39,11 @@ __all__ = ["TransportConformance"]
 
 
 class TransportConformance(
-    SendingConformance, SharingConformance, InboxConformance, LifecycleConformance
+    SendingConformance,
+    SharingConformance,
+    CustodyConformance,
+    GroupConformance,
+    InboxConformance,
+    LifecycleConformance,
 ):
     """All of it. A subclass overrides `factory`, and `patience` where the default does not fit."""

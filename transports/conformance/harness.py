@@ -6,7 +6,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import pytest
 
@@ -105,10 +105,18 @@ class Harness:
             transport.send(address, message, sent.expect())
         return sent.receipts(self.patience)
 
-    def outcome(self, transport: Transport, address: Address, message: Message) -> Outcome:
+    def outcome(
+        self,
+        transport: Transport,
+        address: Address,
+        message: Message,
+        *,
+        avoid: Collection[int] = (),
+        once: bool = False,
+    ) -> Outcome:
         """Send `message` and wait for what becomes of it."""
         sent = Sent()
-        transport.send(address, message, sent.expect())
+        transport.send(address, message, sent.expect(), avoid=avoid, once=once)
         return sent.outcomes(self.patience)[0]
 
     def take(self, receiver: Receiver, count: int) -> list[Delivery]:

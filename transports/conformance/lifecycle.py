@@ -162,6 +162,20 @@ class LifecycleConformance(Harness):
         # A tenth of a second for clocks that count milliseconds, and two that are not one.
         assert -0.1 <= age <= elapsed + 0.1
 
+    def test_the_broker_s_time_is_known_from_the_first_receipt_on_and_passes(
+        self, transport: Transport, topic: str
+    ) -> None:
+        transport.prepare(Address(topic), self.patience)
+        self.send(transport, Address(topic, 0), [Message(b"")])
+        begun, first = time.monotonic(), transport.now()
+        idle = transport.receiver(Address(topic, 1), shared=False)
+        idle.receive(0.3)
+        elapsed, last = time.monotonic() - begun, transport.now()
+
+        assert first is not None
+        assert last is not None
+        assert last - first == pytest.approx(elapsed, abs=0.1)
+
     def test_age_counts_the_wait_for_a_receiver(self, transport: Transport, topic: str) -> None:
         idle = transport.receiver(Address(topic, 1), shared=False)
         self.send(transport, Address(topic, 0), [Message(b"waiting")])

@@ -157,6 +157,52 @@ class SendingConformance(Harness):
         assert max(shares.values()) <= 600
         assert len(shares) >= 3
 
+    def test_partitions_to_avoid_are_avoided_as_long_as_there_are_others(
+        self, transport: Transport, topic: str
+    ) -> None:
+        transport.prepare(Address(topic), self.patience)
+        first = self.send(transport, Address(topic), [Message(b"")])[0].partition
+        sent = Sent()
+
+        for _ in range(60):
+            transport.send(Address(topic), Message(b""), sent.expect(), avoid=(first,))
+        elsewhere = {receipt.partition for receipt in sent.receipts(self.patience)}
+        everywhere = self.outcome(transport, Address(topic), Message(b""), avoid=range(100_000))
+
+        assert first not in elsewhere
+        assert isinstance(everywhere, Receipt)
+
+    def test_a_message_goes_where_its_key_says_though_that_is_to_be_avoided(
+        self, transport: Transport, topic: str
+    ) -> None:
+        transport.prepare(Address(topic), self.patience)
+        keyed = Message(b"", key=b"key")
+        usual = self.send(transport, Address(topic), [keyed])[0].partition
+
+        outcome = self.outcome(transport, Address(topic), keyed, avoid=(usual,))
+
+        assert isinstance(outcome, Receipt)
+        assert outcome.partition == usual
+
+    def test_a_message_to_be_appended_once_arrives_once(
+        self, transport: Transport, topic: str
+    ) -> None:
+        inbox = transport.receiver(Address(topic), shared=False)
+
+        outcome = self.outcome(transport, inbox.address, Message(b"once"), once=True)
+        self.send(transport, inbox.address, [Message(b"end")])
+        arrived = self.take_until(inbox, b"end")
+
+        assert isinstance(outcome, Receipt)
+        assert [delivery.message.body for delivery in arrived] == [b"once"]
+
+    def test_a_topic_is_prepared_for_dead_letters_too(
+        self, transport: Transport, topic: str
+    ) -> None:
+        transport.prepare(Address(topic), self.patience, purpose="dead letters")
+
+        assert self.send(transport, Address(topic), [Message(b"dead")])[0].topic == topic
+
     def test_many_threads_may_send(self, transport: Transport, topic: str) -> None:
         receiver = transport.receiver(Address(topic), shared=True)
         sent, names = Sent(), [b"thread-%d" % n for n in range(8)]

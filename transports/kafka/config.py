@@ -53,6 +53,8 @@ class KafkaConfig:
     """How long a created request topic keeps records."""
     reply_retention: float = 900.0
     """How long a created reply topic keeps records: longer than any deadline."""
+    dead_letter_retention: float = 1_209_600.0
+    """How long a created topic of dead letters keeps records: until somebody has looked at them."""
     group_prefix: str = ""
     """Stands before the topic's name in the name of the consumer group."""
     heartbeat_interval: float = 0.5

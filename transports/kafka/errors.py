@@ -19,7 +19,14 @@ from transports.errors import (
 )
 from transports.kafka.driver import kafka_errors
 
-__all__ = ["connecting", "group_failure", "indefinite", "sending", "topic_failure"]
+__all__ = [
+    "connecting",
+    "group_failure",
+    "group_look_failure",
+    "indefinite",
+    "sending",
+    "topic_failure",
+]
 
 _INDEFINITE = (
     kafka_errors.RequestTimedOutError,
@@ -114,6 +121,16 @@ def group_failure(error: BaseException, topic: str, group: str) -> TransportErro
             f"--allow-principal User:... --operation Read --group {group}"
         )
     return topic_failure(error, topic, "reading", "Read")
+
+
+def group_look_failure(error: BaseException, topic: str, group: str) -> TransportError:
+    """Tell why one can't see how `group` stands in `topic`."""
+    if isinstance(error, kafka_errors.GroupAuthorizationFailedError):
+        return NotAuthorized(
+            f"no right to look at consumer group {group}; allow it: kafka-acls.sh --add "
+            f"--allow-principal User:... --operation Describe --group {group}"
+        )
+    return topic_failure(error, topic, "looking at the group of", "Describe")
 
 
 def sending(error: BaseException, topic: str, partition: int, *, doubtful: bool) -> TransportError:

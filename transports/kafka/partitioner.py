@@ -1,6 +1,6 @@
 """Which partition a message goes to. Pure; the caller brings the time and guards the state."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from math import gcd
 from typing import TypeVar
@@ -61,11 +61,16 @@ class StickySpread:
         self._run = run
         self._left = 0
 
-    def choose(self, partitions: Sequence[P], waits: Callable[[P], bool]) -> P:
+    def choose(
+        self, partitions: Sequence[P], waits: Callable[[P], bool], avoid: Collection[P] = ()
+    ) -> P:
         """Return the partition for a message; `waits` tells whether a batch for one is not sent.
 
-        `partitions` must not be empty.
+        It is none of `avoid`, as long as there are others; the others get even shares of what is
+        kept away from there. `partitions` must not be empty.
         """
+        if avoid:
+            partitions = [one for one in partitions if one not in avoid] or partitions
         chosen = partitions[self._turn % len(partitions)]
         if self._left <= 0 or not waits(chosen):
             self._turn += _stride(len(partitions))

@@ -1,6 +1,7 @@
 """The send path: a message becomes a record in a queue, without waiting for the network.
 
-Owners: `_routes` is read by any thread and replaced entry by entry, with values that never change;
+Owners: `_routes` and `_limits` are read by any thread and replaced entry by entry, with values that
+never change; the sender's thread teaches the clock;
 the turns of messages without a key are taken under `_turns`; the producer is opened by the
 resolver's thread, once, unless it is too late: `_abandoned`, also under `_turns`.
 """
@@ -8,10 +9,13 @@ resolver's thread, once, unless it is too late: `_abandoned`, also under `_turns
 import random
 import threading
 import time
+from collections.abc import Collection
 from typing import TYPE_CHECKING, NamedTuple
 
+from transports import failpoints
 from transports.base import Address, Message, OnSent
 from transports.errors import MessageRefused, TransportClosed, TransportError
+from transports.kafka.broker_clock import BrokerClock
 from transports.kafka.config import KafkaConfig
 from transports.kafka.connection import connect, driver_settings
 from transports.kafka.partitioner import StickySpread, partition_for_key
@@ -43,10 +47,12 @@ class SendPath:
 
     def __init__(self, config: KafkaConfig) -> None:
         self._config = config
+        self._clock = BrokerClock()
         self._closed: str | None = None
         self._abandoned = False
         self._producer: Producer | None = None
         self._routes: dict[str, _Route] = {}
+        self._limits: dict[str, int] = {}
         self._turns = threading.Lock()
         self._resolver = Resolver(
             f"rpc-kafka-resolver-{config.client_id}",
@@ -57,16 +63,34 @@ class SendPath:
             lost=self._lost,
         )
 
-    def send(self, address: Address, message: Message, on_sent: OnSent) -> None:
+    def send(
+        self,
+        address: Address,
+        message: Message,
+        on_sent: OnSent,
+        *,
+        avoid: Collection[int] = (),
+        once: bool = False,
+    ) -> None:
         """Queue `message`; see `Transport.send`."""
+        if failpoints.on and failpoints.hit("producer.before_send"):
+            return
         if self._closed is not None:
             on_sent(TransportClosed(self._closed))
             return
         if not (
             self._resolver.engaged
-            and self._resolver.wait_behind(Waiting(address, message, on_sent))
+            and self._resolver.wait_behind(Waiting(address, message, on_sent, avoid, once))
         ):
-            self._dispatch(address, message, on_sent)
+            self._dispatch(address, message, on_sent, avoid, once=once)
+
+    def now(self) -> float | None:
+        """Return the brokers' time; None until one has acknowledged a message with its time."""
+        return self._clock.now(time.monotonic())
+
+    def take(self, topic: str, most: int) -> None:
+        """Take messages of up to `most` bytes for `topic`, beyond `max_message_bytes`."""
+        self._limits[topic] = most
 
     def forgive(self, topic: str) -> None:
         """Look for `topic` anew at the next send, though it was not there a moment ago."""
@@ -86,18 +110,29 @@ class SendPath:
         if self._producer is not None:
             self._producer.close(max(0.0, deadline - time.monotonic()))
 
-    def _dispatch(self, address: Address, message: Message, on_sent: OnSent) -> None:
+    def _dispatch(
+        self,
+        address: Address,
+        message: Message,
+        on_sent: OnSent,
+        avoid: Collection[int],
+        *,
+        once: bool,
+    ) -> None:
         topic, partition = address
         producer = self._producer
         route = None if producer is None else self._route(topic, producer)
         if producer is None or route is None:
-            self._resolver.park(Waiting(address, message, on_sent), whole_topic=True)
+            waiting = Waiting(address, message, on_sent, avoid, once)
+            self._resolver.park(waiting, whole_topic=True)
         elif partition is None:
-            self._put(producer, self._choose(producer, route, message.key), message, on_sent)
+            place = self._choose(producer, route, message.key, avoid)
+            self._put(producer, place, message, on_sent, once=once)
         elif 0 <= partition < len(route.places):
-            self._put(producer, route.places[partition], message, on_sent)
+            self._put(producer, route.places[partition], message, on_sent, once=once)
         else:
-            self._resolver.park(Waiting(address, message, on_sent), whole_topic=False)
+            waiting = Waiting(address, message, on_sent, avoid, once)
+            self._resolver.park(waiting, whole_topic=False)
 
     def _route(self, topic: str, producer: "Producer") -> _Route | None:
         """Return what is known of `topic`, looking closer only when the brokers' answer is new."""
@@ -114,15 +149,27 @@ class SendPath:
         self._routes[topic] = route
         return route
 
-    def _choose(self, producer: "Producer", route: _Route, key: bytes | None) -> Address:
+    def _choose(
+        self, producer: "Producer", route: _Route, key: bytes | None, avoid: Collection[int]
+    ) -> Address:
         if key is not None:
             return route.places[partition_for_key(key, len(route.places))]
+        shunned = {route.places[n] for n in avoid if 0 <= n < len(route.places)} if avoid else ()
         with self._turns:
-            return route.spread.choose(route.led, producer.waits)
+            return route.spread.choose(route.led, producer.waits, shunned)
 
-    def _put(self, producer: "Producer", place: Address, message: Message, on_sent: OnSent) -> None:
+    def _put(
+        self,
+        producer: "Producer",
+        place: Address,
+        message: Message,
+        on_sent: OnSent,
+        *,
+        once: bool,
+    ) -> None:
+        limit = self._limits.get(place.topic) if self._limits else None
         try:
-            producer.put(place, message, on_sent)
+            producer.put(place, message, on_sent, once=once, limit=limit)
         except TransportError as error:
             on_sent(error)
         except Exception as reason:
@@ -131,7 +178,8 @@ class SendPath:
 
     def _go_on(self, waiting: Waiting) -> None:
         """Send what has waited. On the resolver's thread."""
-        self._dispatch(*waiting)
+        address, message, on_sent, avoid, once = waiting
+        self._dispatch(address, message, on_sent, avoid, once=once)
 
     def _lost(self) -> list[str]:
         """Forget topics that the brokers know no more, and name them. On the resolver's thread."""
@@ -162,7 +210,7 @@ class SendPath:
         from transports.kafka.driver.produce import Producer  # noqa: PLC0415 - imports kafka-python
 
         name = f"rpc-kafka-sender-{config.client_id}"
-        producer = Producer(client, settings, config.max_message_bytes, name)
+        producer = Producer(client, settings, config.max_message_bytes, name, self._clock)
         producer.on_metadata(self._resolver.answered)
         with self._turns:
             if not self._abandoned:

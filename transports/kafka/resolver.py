@@ -58,6 +58,8 @@ class Waiting(NamedTuple):
     address: Address
     message: Message
     on_sent: OnSent
+    avoid: Collection[int] = ()
+    once: bool = False
 
 
 def judge(

@@ -12,12 +12,14 @@ from transports.kafka.driver.admin import Admin, TopicFacts
 from transports.kafka.errors import topic_failure
 from transports.log import get_logger
 
-__all__ = ["Purpose", "TopicPlan", "ensure_topic", "plan_topic"]
+__all__ = ["Purpose", "TopicPlan", "ensure_topic", "most_bytes", "plan_topic"]
 
 _log = get_logger(__name__)
 _LOOK_AGAIN = 0.03
+_DEAD_LETTER_PARTITIONS = 3
+_REASON_BYTES = 16_384
 
-Purpose = Literal["request", "reply"]
+Purpose = Literal["request", "reply", "dead letter"]
 _RIGHTS: Mapping[str, str] = {"READ": "Read", "WRITE": "Write"}
 
 
@@ -38,6 +40,11 @@ class TopicPlan(NamedTuple):
         )
 
 
+def most_bytes(config: KafkaConfig, purpose: Purpose) -> int:
+    """Return how large a message a topic takes: a dead letter has its reason with it."""
+    return config.max_message_bytes + (_REASON_BYTES if purpose == "dead letter" else 0)
+
+
 def plan_topic(config: KafkaConfig, topic: str, purpose: Purpose, brokers: int) -> TopicPlan:
     """Return what fits `purpose` on a cluster of so many brokers.
 
@@ -45,20 +52,23 @@ def plan_topic(config: KafkaConfig, topic: str, purpose: Purpose, brokers: int) 
     the size of what is inside, so that a small batch can't unfold into a huge one.
     """
     replication = config.replication or min(3, max(1, brokers))
-    retention = config.request_retention if purpose == "request" else config.reply_retention
+    partitions, retention = {
+        "request": (config.partitions, config.request_retention),
+        "reply": (config.reply_partitions, config.reply_retention),
+        "dead letter": (_DEAD_LETTER_PARTITIONS, config.dead_letter_retention),
+    }[purpose]
     configs = {
         "message.timestamp.type": "LogAppendTime",
         "compression.type": "uncompressed",
         "cleanup.policy": "delete",
         "unclean.leader.election.enable": "false",
-        "max.message.bytes": str(config.max_message_bytes),
+        "max.message.bytes": str(most_bytes(config, purpose)),
         "retention.ms": str(int(retention * 1000)),
     }
     if replication >= 3:
         configs["min.insync.replicas"] = "2"
     if purpose == "reply":
         configs["segment.ms"] = str(max(60_000, int(retention * 1000) // 3))
-    partitions = config.partitions if purpose == "request" else config.reply_partitions
     return TopicPlan(topic, partitions, replication, configs)
 
 

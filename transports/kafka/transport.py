@@ -9,7 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from transports.base import (
     Address,
@@ -20,9 +20,10 @@ from transports.base import (
     Receiver,
     Transport,
 )
-from transports.errors import AddressUnknown, ConfigurationError, TransportClosed, Unreachable
+from transports.errors import AddressUnknown, ConfigurationError, TransportClosed
 from transports.kafka.config import KafkaConfig
 from transports.kafka.fork import AFTER_FORK
+from transports.kafka.group_watch import GroupWatch
 from transports.kafka.producer import SendPath
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class KafkaTransport(Transport):
         self._closed: str | None = None
         self._receivers: list[Inbox | SharedReceiver] = []
         self._sends = SendPath(config)
+        self._groups = GroupWatch(config)
         _ALIVE.add(self)
 
     @property
@@ -58,19 +60,28 @@ class KafkaTransport(Transport):
 
     def now(self) -> float | None:
         """Return what time it is at the broker; see `Transport.now`."""
-        return time.time()
+        return self._sends.now()
 
     def group(self, topic: str, timeout: float) -> GroupState:
         """Return how the group of `topic` stands; see `Transport.group`."""
-        raise Unreachable(f"the group of {topic} can't be looked at within {timeout} s")
+        self._check_open()
+        return self._groups.look(topic, timeout)
 
     def prepare(self, address: Address, timeout: float, *, purpose: Purpose = "requests") -> None:
         """Make sure that the topic exists, creating it where allowed; see `Transport.prepare`."""
         self._check_open()
-        from transports.kafka.topics import ensure_topic  # noqa: PLC0415 - imports kafka-python
+        from transports.kafka.topics import (  # noqa: PLC0415 - imports kafka-python
+            ensure_topic,
+            most_bytes,
+        )
 
         topic, partition = address
-        partitions = ensure_topic(self._config, topic, "request", "WRITE", timeout)
+        kind: Literal["request", "dead letter"] = (
+            "dead letter" if purpose == "dead letters" else "request"
+        )
+        partitions = ensure_topic(self._config, topic, kind, "WRITE", timeout)
+        if purpose == "dead letters":
+            self._sends.take(topic, most_bytes(self._config, kind))
         if partition is not None and not 0 <= partition < partitions:
             raise AddressUnknown(f"topic {topic} has {partitions} partitions, and no {partition}")
         self._sends.forgive(topic)
@@ -86,7 +97,7 @@ class KafkaTransport(Transport):
         once: bool = False,
     ) -> None:
         """Queue `message`; see `Transport.send`. Never waits for the network."""
-        self._sends.send(address, message, on_sent)
+        self._sends.send(address, message, on_sent, avoid=avoid, once=once)
 
     def receiver(self, address: Address, *, shared: bool) -> Receiver:
         """Open a receiver; see `Transport.receiver`.
@@ -117,6 +128,7 @@ class KafkaTransport(Transport):
         for receiver in receivers:
             receiver.close(max(0.0, deadline - time.monotonic()))
         self._sends.close(max(0.0, deadline - time.monotonic()))
+        self._groups.close()
 
     def _open(self, address: Address, *, shared: bool) -> "Inbox | SharedReceiver":
         if not shared:

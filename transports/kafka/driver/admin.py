@@ -1,23 +1,26 @@
 # ruff: noqa: SLF001 - this folder exists to reach into kafka-python's private code
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
 # - pyright brings stubs of kafka-python 2; what is meant here is 3.0
-"""Looking at topics and creating them. Owner: the thread that made it."""
+"""Looking at topics and groups, and creating topics. Owner: the thread that made it."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import (
+    GroupIdNotFoundError,
     KafkaError,
     NoError,
     UnknownTopicOrPartitionError,
     for_code,
 )
+from kafka.protocol.admin import DescribeGroupsRequest
+from kafka.protocol.metadata import CoordinatorType
 
 from transports.kafka.driver.client import Client
 
-__all__ = ["Admin", "TopicFacts"]
+__all__ = ["Admin", "GroupFacts", "TopicFacts"]
 
 
 class TopicFacts(NamedTuple):
@@ -28,6 +31,14 @@ class TopicFacts(NamedTuple):
     """Whether every partition has a leader."""
     rights: frozenset[str] | None
     """Operations allowed to us, as `READ`; None where brokers don't tell."""
+
+
+class GroupFacts(NamedTuple):
+    """How a consumer group stands."""
+
+    members: int
+    committed: Mapping[int, int]
+    """By partition of the topic asked about."""
 
 
 class Admin(KafkaAdminClient):  # type: ignore[misc]  # kafka-python is untyped
@@ -86,6 +97,53 @@ class Admin(KafkaAdminClient):  # type: ignore[misc]  # kafka-python is untyped
                 }
             }
         )
+
+    def group(self, group: str, topic: str, timeout: float) -> GroupFacts:
+        """Return how `group` stands and how far it is in `topic`, within `timeout` seconds.
+
+        Any thread, any number of them at once, where the client has a thread of its own. Raises
+        `KafkaError`, also where nobody ever was in the group since there is no topic.
+        """
+        manager = self._manager
+        found: Any = self._net.run(
+            manager.wait_for, manager.call_soon(self._group, group, topic), timeout * 1000
+        )
+        return GroupFacts(*found)
+
+    async def _group(self, group: str, topic: str) -> GroupFacts:
+        try:
+            (description,) = (await self._described(group)).groups
+            error = for_code(description.error_code)
+            if error not in {NoError, GroupIdNotFoundError}:
+                raise error(group)
+            committed = (await self._async_list_group_offsets({group: None}))[group]
+            if not description.members and not committed:
+                await self._check_topic(topic)
+        except KafkaError as failure:
+            if failure.retriable:  # perhaps another broker keeps the group by now
+                self._manager.cluster._coordinators.pop((CoordinatorType.GROUP, group), None)
+            raise
+        return GroupFacts(
+            0 if error is GroupIdNotFoundError else len(description.members),
+            {
+                place.partition: found.offset
+                for place, found in committed.items()
+                if place.topic == topic and found.offset >= 0
+            },
+        )
+
+    async def _check_topic(self, topic: str) -> None:
+        """Raise what keeps us from `topic`, such as that there is none."""
+        (found,) = (await self._get_cluster_metadata([topic]))["topics"]
+        error = for_code(found["error_code"])
+        if error is not NoError:
+            raise error(topic)
+
+    async def _described(self, group: str) -> Any:
+        """Return the answer as it came: the members' own bytes are nothing to us."""
+        node = await self._find_coordinator_id(group)
+        answer: Any = self._manager.send(DescribeGroupsRequest(groups=[group]), node_id=node)
+        return await answer
 
     def shut(self) -> None:
         """Close the client and its thread. Never raises."""

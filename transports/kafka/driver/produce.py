@@ -5,161 +5,82 @@
 
 What the front (`KafkaProducer`) costs is left out: a future per record, sets of partitions built
 anew for each send, and a finaliser that silences the module's logger. What is added: a failed batch
-knows whether an attempt may have reached the broker.
+knows whether an attempt may have reached the broker, and then gives up the records in it that must
+not be appended twice; and acknowledgements teach what time it is at the broker.
 
-Owners: the queues of batches belong to their partitions' locks; all else to the sender's thread.
+Owner: the sender's thread, but for the queues of batches, which have their locks.
 """
 
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from kafka.errors import IllegalStateError, InvalidRecordError
-from kafka.producer.producer_batch import ProducerBatch
-from kafka.producer.record_accumulator import RecordAccumulator
+from kafka.errors import InvalidMetadataError, InvalidRecordError
 from kafka.producer.sender import Sender
-from kafka.record.memory_records import MemoryRecords
 from kafka.util import ensure_valid_topic_name
 
-from transports.base import Address, Message, OnSent, Receipt
-from transports.errors import MessageTooLarge, TransportClosed
+from transports.base import Address, Message, OnSent
+from transports.errors import MessageTooLarge
+from transports.kafka.broker_clock import BrokerClock
+from transports.kafka.driver.accumulate import Accumulator, Batch
 from transports.kafka.driver.client import Client
-from transports.kafka.driver.write import BatchBuilder, RecordTooLarge
+from transports.kafka.driver.write import RecordTooLarge
 from transports.kafka.errors import indefinite, sending
 from transports.kafka.resolver import TopicState
 from transports.log import get_logger
+from transports.outcome import tell
 
 __all__ = ["Producer"]
 
 _log = get_logger(__name__)
-_NO_LIMIT = sys.maxsize
 _CODECS = {None: 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
-
-
-class Batch(ProducerBatch):  # type: ignore[misc]  # kafka-python is untyped
-    """A batch that tells each record's sender what became of it, once."""
-
-    outstanding = False
-    """Whether a request with it is under way."""
-    doubtful = False
-    """Whether an earlier attempt may have been appended."""
-
-    def put(self, message: Message, on_sent: OnSent, limit: int = _NO_LIMIT) -> bool:
-        """Append a record; False when the batch is full. Raises `RecordTooLarge`."""
-        if not self.records.put(message, limit):
-            return False
-        self._record_futures.append(on_sent)
-        return True
-
-    def _complete_future(self, base_offset: int, timestamp_ms: int, errors: Any) -> None:
-        super()._complete_future(base_offset, timestamp_ms, errors)
-        topic, partition = self.topic_partition
-        for index, on_sent in enumerate(self._record_futures):
-            if errors is None:
-                _tell(on_sent, Receipt(topic, partition, base_offset + index))
-            else:
-                doubtful = self.doubtful or self.outstanding
-                _tell(on_sent, sending(errors(index), topic, partition, doubtful=doubtful))
-
-
-class Accumulator(RecordAccumulator):  # type: ignore[misc]  # kafka-python is untyped
-    """Queues of batches, one per partition."""
-
-    def put(self, tp: Any, message: Message, on_sent: OnSent, limit: int) -> bool:
-        """Append a record; True when that began a batch.
-
-        Raises `TransportClosed`, and `RecordTooLarge` for one of more than `limit` bytes.
-        """
-        with self._tp_lock(tp):
-            if self._closed:
-                raise TransportClosed("the transport is closed")
-            queue = self._batches[tp]
-            if queue and queue[-1].put(message, on_sent, limit):
-                return False
-            batch = self._begin(tp, time.monotonic())
-            batch.put(message, on_sent, limit)
-            queue.append(batch)
-            self._incomplete.add(batch)
-            return True
-
-    def _tp_lock(self, tp: Any) -> threading.Lock:
-        lock: threading.Lock | None = self._tp_locks.get(tp)
-        return lock or super()._tp_lock(tp)
-
-    def _begin(self, tp: Any, created: float) -> Batch:
-        records = BatchBuilder(self.config["compression_attrs"], self.config["batch_size"])
-        return Batch(tp, records, now=created)
-
-    def requeue(self, batch: Batch, parts: Iterable[Iterable[int]]) -> None:
-        """Queue the records of a refused batch anew, in batches by their indices."""
-        tp = batch.topic_partition
-        records = [r for b in MemoryRecords(batch.records.buffer()) for r in b]
-        fresh = []
-        for indices in parts:
-            part = self._begin(tp, batch.created)
-            part.attempts, part.last_attempt, part.doubtful = batch.attempts, 0.0, batch.doubtful
-            for i in indices:
-                record = records[i]
-                message = Message(record.value, record.headers, record.key)
-                if not part.put(message, batch._record_futures[i]):
-                    raise IllegalStateError("a part of a batch is larger than the whole")
-            fresh.append(part)
-        with self._tp_lock(tp):
-            for part in reversed(fresh):
-                self._batches[tp].appendleft(part)
-                self._incomplete.add(part)
-        self.deallocate(batch)
-
-    def split_and_reenqueue(self, batch: Batch, now: float | None = None) -> int:  # noqa: ARG002 - inherited
-        """Try the halves of a batch that was too large for its topic."""
-        half = (batch.record_count + 1) // 2
-        self.requeue(batch, (range(half), range(half, batch.record_count)))
-        return 2
-
-    def abort_topic(self, topic: str, error: BaseException) -> None:
-        """Fail what waits for `topic`, and forget its queues. On the sender's thread."""
-        for tp in [tp for tp in list(self._batches) if tp.topic == topic]:
-            with self._tp_lock(tp):
-                waiting = list(self._batches[tp])
-                self._batches[tp].clear()
-            for batch in waiting:
-                batch.records.close()
-                batch.abort(error)
-                self.deallocate(batch)
-            with self._tp_lock(tp):
-                if not self._batches[tp]:
-                    del self._batches[tp]
-
-    def abort_incomplete_batches(self) -> None:
-        """Fail everything that is not done. Only when closed, so that nothing is added after."""
-        for lock in list(self._tp_locks.values()):
-            with lock:
-                pass
-        self.abort_batches(IllegalStateError("closed"))
 
 
 class SteadySender(Sender):  # type: ignore[misc]  # kafka-python is untyped
     """A sender that marks what may have been appended, and saves the neighbours of a bad record."""
 
+    clock: BrokerClock
+
     def _create_produce_requests(self, collated: Mapping[int, list[Batch]]) -> Any:
+        now = time.monotonic()
         for batches in collated.values():
             for batch in batches:
-                batch.outstanding = True
+                batch.outstanding, batch.sent_at = True, now
         return super()._create_produce_requests(collated)
+
+    def _handle_produce_response(
+        self, node_id: int, send_time: float, batches: list[Batch], response: Any
+    ) -> None:
+        answered = time.monotonic()
+        # One of the stamps will do; none on topics that keep their producers' time.
+        for partition in response.responses[0].partition_responses if response.responses else ():
+            if partition.error_code == 0 and partition.log_append_time_ms > 0:
+                stamp = partition.log_append_time_ms / 1000
+                self.clock.learn(node_id, stamp, batches[0].sent_at, answered)
+                break
+        super()._handle_produce_response(node_id, send_time, batches, response)
 
     def _dispatch_error(
         self, batch: Batch, exception: BaseException, partition_response: Any
     ) -> None:
-        if batch.outstanding and (partition_response is None or indefinite(exception)):
+        if batch.outstanding and _may_be_there(exception, partition_response):
             batch.doubtful = True
         batch.outstanding = False
         innocent = self._innocent(batch, exception, partition_response)
         if innocent:
-            self._save(batch, exception, innocent)
+            self._split(batch, exception, innocent)
+        elif batch.once and batch.doubtful and self._can_retry(batch, type(exception)):
+            self._give_up_once(batch, exception)
         else:
             super()._dispatch_error(batch, exception, partition_response)
+
+    def _give_up_once(self, batch: Batch, exception: BaseException) -> None:
+        """Fail the records that another attempt might append twice; try the others again."""
+        others = [i for i in range(batch.record_count) if i not in batch.once]
+        if isinstance(exception, InvalidMetadataError):
+            self._metadata.request_update()
+        self._split(batch, exception, others, patient=True)
 
     def _innocent(self, batch: Batch, exception: BaseException, response: Any) -> list[int]:
         """Return the indices of records that were refused only for their company."""
@@ -170,23 +91,41 @@ class SteadySender(Sender):  # type: ignore[misc]  # kafka-python is untyped
         guilty = {error.batch_index for error in response.record_errors}
         return [i for i in range(batch.record_count) if i not in guilty]
 
-    def _save(self, batch: Batch, exception: BaseException, innocent: list[int]) -> None:
+    def _split(
+        self, batch: Batch, exception: BaseException, spared: list[int], *, patient: bool = False
+    ) -> None:
+        """Queue the spared records of a failed batch anew, and fail the others."""
         topic, partition = batch.topic_partition
-        spared = set(innocent)
-        guilty = [f for i, f in enumerate(batch._record_futures) if i not in spared]
-        self._accumulator.requeue(batch, (innocent,))
+        kept = set(spared)
+        failed = [f for i, f in enumerate(batch._record_futures) if i not in kept]
+        self._accumulator.requeue(batch, (spared,) if spared else (), patient=patient)
         self._maybe_remove_from_inflight_batches(batch)
         self._accumulator.muted.discard(batch.topic_partition)
-        for on_sent in guilty:
-            _tell(on_sent, sending(exception, topic, partition, doubtful=False))
+        for on_sent in failed:
+            tell(on_sent, sending(exception, topic, partition, doubtful=batch.doubtful))
+
+
+def _may_be_there(error: BaseException, response: Any) -> bool:
+    """Whether an attempt that ended so may have been appended all the same.
+
+    A leader that appends, and is deposed while it waits for its replicas, answers as one that was
+    none in the first place; but it tells the offset.
+    """
+    return response is None or indefinite(error) or response.base_offset >= 0
 
 
 class Producer:
     """Sends records over one client. All methods may be called from any thread."""
 
     def __init__(
-        self, client: Client, settings: Mapping[str, Any], max_message_bytes: int, thread_name: str
+        self,
+        client: Client,
+        settings: Mapping[str, Any],
+        max_message_bytes: int,
+        thread_name: str,
+        clock: BrokerClock,
     ) -> None:
+        """Start the thread; `clock` learns from what brokers acknowledge."""
         self._client = client
         self._max_message_bytes = max_message_bytes
         self._cluster = client.cluster
@@ -210,6 +149,7 @@ class Producer:
             retry_backoff_ms=settings["retry_backoff_ms"],
             client_id=settings["client_id"],
         )
+        self._sender.clock = clock
         self._sender.name = thread_name
         self._sender.daemon = True
         self._sender.start()
@@ -257,14 +197,24 @@ class Producer:
 
         self._client._manager.call_soon(drop)
 
-    def put(self, place: Address, message: Message, on_sent: OnSent) -> None:
+    def put(
+        self,
+        place: Address,
+        message: Message,
+        on_sent: OnSent,
+        *,
+        once: bool = False,
+        limit: int | None = None,
+    ) -> None:
         """Queue a record for a partition that is known; never blocks on the network.
 
-        Raises `TransportClosed` or `MessageTooLarge`, then `on_sent` is not called.
+        `once`: there is no second attempt where the first may have been appended. `limit` goes
+        before `max_message_bytes`. Raises `TransportClosed` or `MessageTooLarge`, then `on_sent` is
+        not called.
         """
-        limit = self._max_message_bytes
+        limit = limit or self._max_message_bytes
         try:
-            begun = self._accumulator.put(place, message, on_sent, limit)
+            begun = self._accumulator.put(place, message, on_sent, limit, once=once)
         except RecordTooLarge as error:
             raise MessageTooLarge(
                 f"a message to {place.topic} takes {error.size} bytes, and max_message_bytes is "
@@ -296,10 +246,3 @@ class Producer:
         else:
             self._client.shut()
         self._accumulator.abort_incomplete_batches()
-
-
-def _tell(on_sent: OnSent, outcome: Any) -> None:
-    try:
-        on_sent(outcome)
-    except Exception:
-        _log.exception("kafka.on_sent_failed")
