@@ -1,0 +1,66 @@
+"""`make chaos`: break a real Kafka, servers and clients by a seed, and check every promise."""
+
+import signal
+import sys
+import time
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from chaos.checker import check_run
+from chaos.fleet import RunFailed
+from chaos.report import report
+from chaos.run import Plan, execute
+from chaos.schedule import kinds
+
+
+@click.command(help=__doc__)
+@click.option("--brokers", type=click.IntRange(1, 3), default=3, show_default=True)
+@click.option("--minutes", type=float, default=5.0, show_default=True, help="of faults")
+@click.option("--rate", type=float, default=300.0, show_default=True, help="calls a second")
+@click.option("--seed", type=int, help="of the schedule; by default another each time")
+@click.option("--servers", default=3, show_default=True)
+@click.option("--clients", default=3, show_default=True)
+@click.option("--only", multiple=True, type=click.Choice(sorted(kinds(3))), help="these faults")
+@click.option("--out", type=click.Path(path_type=Path), help="folder for what the run leaves")
+def main(  # noqa: PLR0917 - click passes them by name
+    brokers: int,
+    minutes: float,
+    rate: float,
+    seed: int | None,
+    servers: int,
+    clients: int,
+    only: tuple[str, ...],
+    out: Path | None,
+) -> None:
+    """Run, check, tell; exit with 1 where a promise was broken, with 2 where the run failed."""
+    console = Console()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # children are ended
+    seed = int(time.time()) % 1_000_000 if seed is None else seed
+    plan = Plan(
+        brokers=brokers,
+        seconds=minutes * 60,
+        rate=rate,
+        seed=seed,
+        servers=servers,
+        clients=clients,
+        only=only,
+    )
+    folder = out or Path("build") / f"chaos-{brokers}-{seed}"
+    console.print(f"seed {seed}: {plan.command}")
+    try:
+        execute(plan, folder, console.print)
+    except RunFailed as failure:
+        console.print(f"the run failed: {failure}\nits files: {folder}\nagain: {plan.command}")
+        sys.exit(2)
+    verdict = check_run(folder)
+    page = folder.with_name(f"{folder.name}.md")
+    page.write_text(report(plan, folder, verdict), "utf-8")
+    console.print(str(verdict), markup=False, highlight=False, soft_wrap=True)
+    console.print(f"report: {page}\nagain: {plan.command}")
+    sys.exit(not verdict.passed)
+
+
+if __name__ == "__main__":
+    main()

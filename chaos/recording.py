@@ -1,0 +1,128 @@
+"""A transport that writes down what passes it: where requests stand, and what is acknowledged."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Sequence
+from typing import Self
+
+from chaos.history import Writer
+from transports.base import (
+    Address,
+    Delivery,
+    GroupState,
+    Message,
+    OnSent,
+    Purpose,
+    Receipt,
+    Receiver,
+    Transport,
+)
+from transports.errors import TransportError
+
+__all__ = ["RecordingTransport"]
+
+_REMEMBERED = 50_000
+_CALL = "kafka_correlationId"
+_KIND = "rpc-kind"
+
+
+class RecordingTransport:
+    """Another transport, with a history of it. Any thread.
+
+    Acknowledged requests are written as `acked`, replies as `replied`.
+    """
+
+    def __init__(self, inner: Transport, history: Writer) -> None:
+        self._inner, self._history = inner, history
+        self._places: OrderedDict[str, Receipt] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def place(self, call: str) -> Receipt | None:
+        """Return where the request of `call` that came last stands; None: not known any more."""
+        with self._lock:
+            return self._places.get(call)
+
+    @property
+    def client_id(self) -> str:
+        """See `Transport.client_id`."""
+        return self._inner.client_id
+
+    def now(self) -> float | None:
+        """See `Transport.now`."""
+        return self._inner.now()
+
+    def group(self, topic: str, timeout: float) -> GroupState:
+        """See `Transport.group`."""
+        return self._inner.group(topic, timeout)
+
+    def prepare(self, address: Address, timeout: float, *, purpose: Purpose = "requests") -> None:
+        """See `Transport.prepare`."""
+        self._inner.prepare(address, timeout, purpose=purpose)
+
+    def send(
+        self,
+        address: Address,
+        message: Message,
+        on_sent: OnSent,
+        /,
+        *,
+        avoid: Collection[int] = (),
+        once: bool = False,
+    ) -> None:
+        """See `Transport.send`; a receipt is written down before `on_sent` is told."""
+        headers = dict(message.headers)
+        event = {b"request": "acked", b"reply": "replied"}.get(headers.get(_KIND, b""))
+        call = headers.get(_CALL, b"").hex()
+
+        def told(outcome: Receipt | TransportError) -> None:
+            if event is not None and isinstance(outcome, Receipt):
+                self._history.write(event, call=call, **outcome._asdict())
+            on_sent(outcome)
+
+        self._inner.send(address, message, told, avoid=avoid, once=once)
+
+    def receiver(self, address: Address, *, shared: bool) -> Receiver:
+        """See `Transport.receiver`."""
+        inner = self._inner.receiver(address, shared=shared)
+        return _RecordingReceiver(inner, self._note) if shared else inner
+
+    def close(self, timeout: float) -> None:
+        """See `Transport.close`."""
+        self._inner.close(timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close(5.0)
+
+    def _note(self, deliveries: Sequence[Delivery]) -> None:
+        with self._lock:
+            for delivery in deliveries:
+                for name, value in delivery.message.headers:
+                    if name == _CALL:
+                        self._places[value.hex()] = delivery.receipt
+            while len(self._places) > _REMEMBERED:
+                self._places.popitem(last=False)
+
+
+class _RecordingReceiver:
+    """A shared receiver whose deliveries are noted before they are handed out."""
+
+    def __init__(self, inner: Receiver, note: Callable[[Sequence[Delivery]], None]) -> None:
+        self._inner, self._note = inner, note
+
+    @property
+    def address(self) -> Address:
+        """See `Receiver.address`."""
+        return self._inner.address
+
+    def receive(self, max_wait: float) -> Sequence[Delivery]:
+        """See `Receiver.receive`."""
+        deliveries = self._inner.receive(max_wait)
+        self._note(deliveries)
+        return deliveries
+
+    def close(self, timeout: float) -> None:
+        """See `Receiver.close`."""
+        self._inner.close(timeout)

@@ -1,0 +1,43 @@
+"""A server process: `python -m chaos.server FOLDER NUMBER BOOTSTRAP`, until SIGTERM."""
+
+import sys
+from pathlib import Path
+
+from chaos.child import end_with_parent
+from chaos.effects import Ledger
+from chaos.gauges import start_gauges
+from chaos.history import Writer
+from chaos.recording import RecordingTransport
+from chaos.workload import ChaosServer
+from rpc import Server, open_transport, serve
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Serve, and write down what is started, finished, replied and committed."""
+    folder, number, bootstrap = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    end_with_parent()
+    history = Writer(folder, "server", number)
+    url = f"kafka://{bootstrap}?client_id=chaos-server"
+    with RecordingTransport(open_transport(url), history) as transport:
+        handlers = ChaosServer(history, Ledger(folder / "effects.sqlite"), transport.place)
+
+        def ready(server: Server) -> None:
+            ask_to_stop = server.ask_to_stop
+
+            def note_and_stop() -> None:
+                history.write("draining")
+                ask_to_stop()
+
+            server.ask_to_stop = note_and_stop  # type: ignore[method-assign]  # what the signal calls
+            start_gauges(history, lambda: {"in_flight": server.in_flight, "pending": 0})
+            history.write("ready")
+            print("ready", flush=True)
+
+        serve(handlers, transport=transport, on_ready=ready, workers=16)
+    history.write("exit")
+
+
+if __name__ == "__main__":
+    main()

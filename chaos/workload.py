@@ -1,0 +1,131 @@
+"""The service under test: one method for each promise, and handlers that keep accounts.
+
+A reply is the answer to the digest of the arguments, so that a reply of another call shows, and
+the id of the process that gave it. What a handler does to the world is a row in a ledger.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from chaos.effects import Ledger
+from chaos.history import Writer
+from rpc import current_call, method, service
+from transports.base import Receipt
+
+__all__ = ["SERVICE", "TOPIC", "Chaos", "ChaosServer", "answer_to", "digest"]
+
+SERVICE = "chaos"
+TOPIC = f"{SERVICE}.requests"
+
+
+def digest(*arguments: object) -> str:
+    """Return what stands for the arguments of a call in histories."""
+    return hashlib.sha256("\0".join(map(str, arguments)).encode()).hexdigest()[:16]
+
+
+def answer_to(arguments: str) -> str:
+    """Return the right reply to arguments of this digest."""
+    return hashlib.sha256(arguments.encode()).hexdigest()[:16]
+
+
+@service(name=SERVICE)
+class Chaos(Protocol):
+    """One method for each promise. All return the answer, a space, and the server's process id."""
+
+    @method(timeout=20.0, idempotent=True)
+    def echo(self, text: str, work: float) -> str:
+        """Take `work` seconds; keyless and idempotent, so that it may be sent again anywhere."""
+        ...
+
+    @method(timeout=20.0, key="key")
+    def append(self, key: str, value: str) -> str:
+        """Append to the list of `key`; calls of one key stay in order."""
+        ...
+
+    @method(timeout=10.0, delivery="at_most_once")
+    def once(self, text: str) -> str:
+        """Do what must not be done twice."""
+        ...
+
+    @method(timeout=20.0, delivery="effectively_once")
+    def pay(self, account: str, amount: int) -> str:
+        """Do what must be done once for each idempotency key."""
+        ...
+
+    @method(timeout=0.4)
+    async def expire(self, text: str, work: float) -> str:
+        """Take `work` seconds, which may be longer than the caller waits."""
+        ...
+
+
+class ChaosServer(Chaos):
+    """Handlers that write down when they start and finish, and what they did in between."""
+
+    def __init__(
+        self, history: Writer, ledger: Ledger, place: Callable[[str], Receipt | None]
+    ) -> None:
+        self._history, self._ledger, self._place = history, ledger, place
+
+    @method
+    def echo(self, text: str, work: float) -> str:
+        with self._handling() as call:
+            time.sleep(work)
+            self._ledger.append(call)
+            return _reply(digest(text, work))
+
+    @method
+    def append(self, key: str, value: str) -> str:
+        with self._handling() as call:
+            self._ledger.append(call, key=key)
+            return _reply(digest(key, value))
+
+    @method
+    def once(self, text: str) -> str:
+        with self._handling() as call:
+            self._ledger.append(call)
+            return _reply(digest(text))
+
+    @method
+    def pay(self, account: str, amount: int) -> str:
+        with self._handling() as call:
+            idem = current_call().headers.get("rpc-idempotency-key")
+            self._ledger.append(call, key=account, idem=idem.decode() if idem else None)
+            return _reply(digest(account, amount))
+
+    @method
+    async def expire(self, text: str, work: float) -> str:
+        with self._handling() as call:
+            await asyncio.sleep(work)
+            self._ledger.append(call)
+            return _reply(digest(text, work))
+
+    @contextlib.contextmanager
+    def _handling(self) -> Iterator[str]:
+        context = current_call()
+        call = context.call_id.hex()
+        place = self._place(call)
+        stands = {} if place is None else place._asdict()
+        key = None if context.key is None else context.key.decode("utf-8", "replace")
+        self._history.write(
+            "start",
+            call=call,
+            attempt=context.attempt,
+            key=key,
+            remaining=context.remaining,
+            **stands,
+        )
+        try:
+            yield call
+        except BaseException as error:
+            self._history.write("finish", call=call, outcome=type(error).__name__)
+            raise
+        self._history.write("finish", call=call, outcome="ok")
+
+
+def _reply(arguments: str) -> str:
+    return f"{answer_to(arguments)} {os.getpid()}"
