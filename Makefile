@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help test lint types unit kafka examples wheel demo bench soak rebalance clean
+.PHONY: help test lint types unit kafka examples wheel demo bench chaos soak rebalance clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/	/'
@@ -35,8 +35,11 @@ demo: .venv/demo ## a broker, two servers and a client: typed results, errors, d
 bench: .venv/dev ## calls per second and latency beside the raw driver, as ratios
 	$(BIN)/python -m benchmarks $(ARGS)
 
-soak: .venv/dev ## 20 000 calls while servers are killed, stopped and clients restarted
-	$(BIN)/python -m benchmarks.soak $(ARGS)
+chaos: .venv/dev ## three brokers, servers and clients, broken by a seed for MINUTES (20), and checked
+	$(BIN)/python -m chaos --brokers 3 --minutes $(or $(MINUTES),20) --rate 300 $(ARGS)
+
+soak: .venv/dev ## the same for MINUTES (60), with the growth of every process in its report
+	$(BIN)/python -m chaos --brokers 3 --minutes $(or $(MINUTES),60) --rate 300 $(ARGS)
 
 rebalance: .venv/dev ## how long partitions go without service when a group changes
 	$(BIN)/python -m benchmarks.rebalance $(ARGS)

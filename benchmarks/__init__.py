@@ -1,1 +1,1 @@
-"""Measurements: `python -m benchmarks` compares with the raw driver, `benchmarks.soak` kills."""
+"""Measurements: `python -m benchmarks` compares with the raw driver."""

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from chaos.checker import check_run
 from chaos.fleet import RunFailed
-from chaos.report import report
+from chaos.report import failed_calls, report
 from chaos.run import Plan, execute
 from chaos.schedule import kinds
 
@@ -23,6 +23,7 @@ from chaos.schedule import kinds
 @click.option("--servers", default=3, show_default=True)
 @click.option("--clients", default=3, show_default=True)
 @click.option("--only", multiple=True, type=click.Choice(sorted(kinds(3))), help="these faults")
+@click.option("--must-succeed", multiple=True, help="a method of which no call may fail")
 @click.option("--out", type=click.Path(path_type=Path), help="folder for what the run leaves")
 def main(  # noqa: PLR0917 - click passes them by name
     brokers: int,
@@ -32,6 +33,7 @@ def main(  # noqa: PLR0917 - click passes them by name
     servers: int,
     clients: int,
     only: tuple[str, ...],
+    must_succeed: tuple[str, ...],
     out: Path | None,
 ) -> None:
     """Run, check, tell; exit with 1 where a promise was broken, with 2 where the run failed."""
@@ -46,9 +48,10 @@ def main(  # noqa: PLR0917 - click passes them by name
         servers=servers,
         clients=clients,
         only=only,
+        must_succeed=must_succeed,
     )
     folder = out or Path("build") / f"chaos-{brokers}-{seed}"
-    console.print(f"seed {seed}: {plan.command}")
+    console.print(f"seed {seed}: {plan.command}", soft_wrap=True)
     try:
         execute(plan, folder, console.print)
     except RunFailed as failure:
@@ -58,8 +61,11 @@ def main(  # noqa: PLR0917 - click passes them by name
     page = folder.with_name(f"{folder.name}.md")
     page.write_text(report(plan, folder, verdict), "utf-8")
     console.print(str(verdict), markup=False, highlight=False, soft_wrap=True)
-    console.print(f"report: {page}\nagain: {plan.command}")
-    sys.exit(not verdict.passed)
+    failed = failed_calls(folder, must_succeed)
+    for how, count in failed.items():
+        console.print(f"FAILED: {count} calls of {how}", highlight=False)
+    console.print(f"report: {page}\nagain: {plan.command}", soft_wrap=True)
+    sys.exit(bool(failed) or not verdict.passed)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import os
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -46,13 +47,25 @@ class Ledger:
         with self._file:
             self._file.execute(_TABLE)
 
-    def append(self, call: str, *, key: str | None = None, idem: str | None = None) -> int:
-        """Note one effect, durable when this returns; return its place among all."""
+    def append(
+        self,
+        call: str,
+        *,
+        key: str | None = None,
+        idem: str | None = None,
+        with_it: Callable[[sqlite3.Connection], object] | None = None,
+    ) -> int:
+        """Note one effect, durable when this returns; return its place among all.
+
+        `with_it` does more in the same transaction; where it raises, nothing is noted.
+        """
         row = (call, key, idem, os.getpid(), time.monotonic())
         with self._lock, self._file:
             cursor = self._file.execute(
                 "INSERT INTO effects (call, key, idem, server, at) VALUES (?, ?, ?, ?, ?)", row
             )
+            if with_it is not None:
+                with_it(self._file)
             return cursor.lastrowid or 0
 
     def close(self) -> None:

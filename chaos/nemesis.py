@@ -17,7 +17,8 @@ from chaos.cluster import ProxiedCluster
 from chaos.fleet import Fleet, RunFailed, ready
 from chaos.frames import Api
 from chaos.history import Writer
-from chaos.proxy import DOWN, UP, Proxy, Rules
+from chaos.proxy import Proxy
+from chaos.rules import DOWN, UP, Rules
 from chaos.schedule import Period, Step
 
 __all__ = ["Nemesis", "Unobserved"]

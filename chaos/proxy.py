@@ -5,73 +5,27 @@
         proxy.set(Rules(delay=0.1, jitter=0.05))
 
 One thread (`chaos-proxy`) runs the event loop of all proxies; `set`, `cut` and `bites` may be used
-from any other. Each direction of a connection has a task that reads and stamps what comes with the
-moment at which it is due, and one that delivers it: latency does not cost throughput.
+from any other. What happens to a connection is in `chaos.connection`.
 
 What is held or swallowed is one frame of the Kafka protocol. TCP is ordered: what follows a held
 frame waits with it, and a connection that has lost a frame is reset, as a client would find it.
 """
 
 import asyncio
-import contextlib
 import random
-import socket
-import struct
 import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Self, TypeVar
 
-from chaos.frames import Frame, Framer, corrupted, flipped
+from chaos.connection import CHUNK, HOST, Connection
+from chaos.rules import QUIET, Rules
 
-__all__ = ["DOWN", "UP", "Direction", "Proxy", "ProxyThread", "Rules"]
+__all__ = ["Proxy", "ProxyThread"]
 
-Direction = Literal["up", "down"]
-UP: Direction = "up"
-"""From clients to the broker: requests."""
-DOWN: Direction = "down"
-"""From the broker to clients: responses."""
-
-HOST = "127.0.0.1"
-_CHUNK = 1 << 16
-_QUEUED = 512  # units on their way in one direction of a connection; then reading pauses
 T = TypeVar("T")
-
-_RESET = struct.pack("ii", 1, 0)  # SO_LINGER of no time: close with RST
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rules:
-    """What happens to connections; the default is nothing."""
-
-    delay: float = 0.0
-    """Seconds that each direction takes longer."""
-    jitter: float = 0.0
-    """Up to so many seconds more or less; order is kept."""
-    rate: float | None = None
-    """Bytes a second of each direction of a connection."""
-    blackhole: frozenset[Direction] = frozenset()
-    """Directions in which nothing gets through until it heals; then what was sent comes."""
-    half_open: bool = False
-    """New connections are accepted and never answered; reset when it heals."""
-    refuse: bool = False
-    """New connections are reset at once."""
-    slice: int = 0
-    """Deliver 1 to so many bytes at a time; 0: as they come."""
-    corrupt: float = 0.0
-    """The share of what the broker sends that gets a flipped bit (of frames: in a record batch)."""
-    hold: frozenset[tuple[Direction, int]] = frozenset()
-    """Requests (up) or responses (down) of these API keys wait until the rules change."""
-    drop: frozenset[tuple[Direction, int]] = frozenset()
-    """Requests or responses of these API keys are swallowed, and the connection is reset."""
-    drop_share: float = 1.0
-    """The share of those that `drop` names."""
-
-
-QUIET = Rules()
 
 
 class Proxy:
@@ -87,7 +41,7 @@ class Proxy:
     ) -> None:
         self._loop, self._upstream, self._frames, self.chance = loop, upstream, frames, chance
         self._server: asyncio.Server | None = None
-        self._open: set[_Connection] = set()
+        self._open: set[Connection] = set()
         self.rules = QUIET
         self.changed = asyncio.Event()
         self.bites: Counter[str] = Counter()
@@ -114,7 +68,7 @@ class Proxy:
 
     async def listen(self, port: int) -> int:
         """Start; return the port. On the loop's thread."""
-        self._server = await asyncio.start_server(self._accept, HOST, port, limit=_CHUNK)
+        self._server = await asyncio.start_server(self._accept, HOST, port, limit=CHUNK)
         return int(self._server.sockets[0].getsockname()[1])
 
     async def close(self) -> None:
@@ -145,7 +99,7 @@ class Proxy:
         return len(cut)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = _Connection(self, writer)
+        connection = Connection(self, writer)
         self._open.add(connection)
         try:
             if await self._let_in():
@@ -169,144 +123,6 @@ class Proxy:
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():
             await self.changed.wait()
-
-
-class _Connection:
-    """A client's connection and the one to the broker behind it; lives on the loop's thread."""
-
-    def __init__(self, proxy: Proxy, client: asyncio.StreamWriter) -> None:
-        self._proxy = proxy
-        self._writers = [client]
-        self._over = asyncio.Event()
-        self._framer: Framer | None = None
-        self._loop = asyncio.get_running_loop()
-
-    async def run(self, reader: asyncio.StreamReader, upstream: int, *, frames: bool) -> None:
-        """Carry bytes both ways until both ends have ended theirs, or it is reset."""
-        from_broker, to_broker = await asyncio.open_connection(HOST, upstream, limit=_CHUNK)
-        self._writers.append(to_broker)
-        framer = self._framer = Framer() if frames else None
-        flows = (UP, reader, to_broker), (DOWN, from_broker, self._writers[0])
-        over = asyncio.ensure_future(self._over.wait())
-        tasks: list[asyncio.Future[None]] = []
-        for way, source, target in flows:
-            queue: asyncio.Queue[tuple[float, Frame | None]] = asyncio.Queue(_QUEUED)
-            tasks.append(asyncio.ensure_future(self._read(way, source, queue, framer)))
-            tasks.append(asyncio.ensure_future(self._deliver(way, queue, target)))
-        ends: asyncio.Future[list[None]] = asyncio.gather(*tasks)  # fails where one of them does
-        waited: list[asyncio.Future[Any]] = [over, ends]
-        try:
-            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            over.cancel()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(over, ends, *tasks, return_exceptions=True)
-
-    def reset(self) -> None:
-        """Close both sides with RST, whatever is under way."""
-        self._over.set()
-        for writer in self._writers:
-            with contextlib.suppress(OSError):
-                writer.get_extra_info("socket").setsockopt(
-                    socket.SOL_SOCKET, socket.SO_LINGER, _RESET
-                )
-            writer.transport.abort()
-
-    async def _read(
-        self,
-        way: Direction,
-        source: asyncio.StreamReader,
-        queue: "asyncio.Queue[tuple[float, Frame | None]]",
-        framer: Framer | None,
-    ) -> None:
-        proxy = self._proxy
-        while data := await source.read(_CHUNK):
-            units = framer.feed(data, request=way == UP) if framer else [Frame(data, None)]
-            rules = proxy.rules
-            due = self._loop.time()
-            if rules.delay or rules.jitter:
-                due += max(0.0, rules.delay + rules.jitter * proxy.chance.uniform(-1, 1))
-                proxy.bites["delay"] += 1
-            elif rules is QUIET and len(units) > 1:  # nothing looks at single frames now
-                units = [Frame(b"".join(unit.data for unit in units), None)]
-            for unit in units:
-                await queue.put((due, unit))
-        await queue.put((0.0, None))
-
-    async def _deliver(
-        self,
-        way: Direction,
-        queue: "asyncio.Queue[tuple[float, Frame | None]]",
-        target: asyncio.StreamWriter,
-    ) -> None:
-        while True:
-            due, unit = await queue.get()
-            if (wait := due - self._loop.time()) > 0:
-                await asyncio.sleep(wait)
-            await self._gate(way, unit)
-            if unit is None:
-                if target.can_write_eof():
-                    target.write_eof()
-                return
-            if self._swallows(way, unit):
-                self.reset()
-                return
-            await self._write(self._spoilt(way, unit), target)
-            self._proxy.passed[way] += len(unit.data)
-
-    async def _gate(self, way: Direction, unit: Frame | None) -> None:
-        proxy, noted = self._proxy, set[str]()
-        while True:
-            if way in proxy.rules.blackhole:
-                why = "blackhole"
-            elif unit is not None and (way, unit.api) in proxy.rules.hold:
-                why = "hold"
-            else:
-                return
-            if why not in noted:
-                noted.add(why)
-                proxy.bites[why] += 1
-            await proxy.changed.wait()
-
-    def _swallows(self, way: Direction, unit: Frame) -> bool:
-        rules, proxy = self._proxy.rules, self._proxy
-        if (way, unit.api) not in rules.drop or proxy.chance.random() >= rules.drop_share:
-            return False
-        proxy.bites["drop"] += 1
-        return True
-
-    def _spoilt(self, way: Direction, unit: Frame) -> bytes:
-        proxy = self._proxy
-        if way == UP or proxy.chance.random() >= proxy.rules.corrupt:
-            return unit.data
-        spoilt = corrupted(unit, proxy.chance) if self._framer else flipped(unit.data, proxy.chance)
-        if spoilt is None:
-            return unit.data
-        proxy.bites["corrupt"] += 1
-        return spoilt
-
-    async def _write(self, data: bytes, target: asyncio.StreamWriter) -> None:
-        rules, proxy, at = self._proxy.rules, self._proxy, 0
-        if rules.rate:
-            proxy.bites["rate"] += 1
-        if rules.slice:
-            proxy.bites["slice"] += 1
-        while at < len(data):
-            size = len(data) - at
-            if rules.slice:
-                size = min(size, proxy.chance.randint(1, rules.slice))
-            elif rules.rate:
-                size = min(size, max(1, int(rules.rate / 20)))
-            target.write(data[at : at + size])
-            await target.drain()
-            at += size
-            if rules.rate:
-                await asyncio.sleep(size / rules.rate)
-            elif rules.slice:
-                await asyncio.sleep(0)
-            if proxy.rules is not rules:  # it has healed, or worse
-                rules = proxy.rules
 
 
 class ProxyThread:

@@ -2,13 +2,14 @@
 
 import json
 from collections import Counter, defaultdict
+from collections.abc import Collection
 from pathlib import Path
 
 from chaos.checker import Verdict
 from chaos.history import read_history
 from chaos.run import Plan
 
-__all__ = ["report"]
+__all__ = ["failed_calls", "report"]
 
 _GAUGES = ("rss", "threads", "fds", "pending")
 
@@ -33,6 +34,23 @@ def report(plan: Plan, folder: Path, verdict: Verdict) -> str:
         lines.append(f"| {process} | " + " | ".join(grown.get(g, "") for g in _GAUGES) + " |")
     lines += ["", "```", str(verdict), "```", ""]
     return "\n".join(lines)
+
+
+def failed_calls(folder: Path, methods: Collection[str]) -> Counter[str]:
+    """Return how often calls of `methods` ended otherwise than well, by method and code.
+
+    A call that its client did not live to see the end of is no failure.
+    """
+    failed: Counter[str] = Counter()
+    for path in sorted(folder.glob("client-*.jsonl")):
+        invoked: dict[object, str] = {}
+        for event in read_history(path):
+            if event["event"] == "invoke" and event["method"] in methods:
+                invoked[event["call"]] = str(event["method"])
+            elif event["event"] == "end" and event["call"] in invoked and event["outcome"] != "ok":
+                how = f"{event['code']} {event['certainty']}"
+                failed[f"{invoked[event['call']]}: {how}"] += 1
+    return failed
 
 
 def _read(folder: Path) -> tuple[Counter[str], dict[str, dict[str, str]], dict[str, list[float]]]:

@@ -40,6 +40,8 @@ class Plan:
     """Seconds of calls after the last fault."""
     only: tuple[str, ...] = ()
     """The faults to choose from; none: all."""
+    must_succeed: tuple[str, ...] = ()
+    """Methods of which no call may fail."""
 
     @property
     def periods(self) -> tuple[Period, ...]:
@@ -50,6 +52,7 @@ class Plan:
     def command(self) -> str:
         """The line that repeats this run."""
         only = "".join(f" --only {name}" for name in self.only)
+        only += "".join(f" --must-succeed {name}" for name in self.must_succeed)
         return (
             f"python -m chaos --brokers {self.brokers} --minutes {self.seconds / 60:g} "
             f"--rate {self.rate:g} --seed {self.seed}{only}"
@@ -100,7 +103,6 @@ def _expectations(plan: Plan, done: list[str]) -> Expectations:
         faults=sorted({step.name for period in plan.periods for step in period.steps} | set(done)),
         min_calls=int(plan.seconds * plan.rate / 2),
         min_ok=0.5,
-        durable_dedup=False,
         bounds={"pending": 20_000, "in_flight": 1_100, "threads": 200, "fds": 400},
         slopes={"threads": 20, "fds": 40, "rss": 64 << 20} if plan.seconds >= 600 else {},
     )

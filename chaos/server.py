@@ -9,7 +9,7 @@ from chaos.gauges import start_gauges
 from chaos.history import Writer
 from chaos.recording import RecordingTransport
 from chaos.workload import ChaosServer
-from rpc import Server, open_transport, serve
+from rpc import Server, SqliteStore, open_transport, serve
 
 __all__ = ["main"]
 
@@ -20,8 +20,12 @@ def main() -> None:
     end_with_parent()
     history = Writer(folder, "server", number)
     url = f"kafka://{bootstrap}?client_id=chaos-server"
-    with RecordingTransport(open_transport(url), history) as transport:
-        handlers = ChaosServer(history, Ledger(folder / "effects.sqlite"), transport.place)
+    effects = folder / "effects.sqlite"
+    with (
+        RecordingTransport(open_transport(url), history) as transport,
+        SqliteStore(effects, wait=30.0) as store,  # beside the effects: one transaction for both
+    ):
+        handlers = ChaosServer(history, Ledger(effects), transport.place)
 
         def ready(server: Server) -> None:
             ask_to_stop = server.ask_to_stop
@@ -35,7 +39,7 @@ def main() -> None:
             history.write("ready")
             print("ready", flush=True)
 
-        serve(handlers, transport=transport, on_ready=ready, workers=16)
+        serve(handlers, transport=transport, on_ready=ready, workers=16, idempotency=store)
     history.write("exit")
 
 

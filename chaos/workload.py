@@ -93,9 +93,16 @@ class ChaosServer(Chaos):
     @method
     def pay(self, account: str, amount: int) -> str:
         with self._handling() as call:
-            idem = current_call().headers.get("rpc-idempotency-key")
-            self._ledger.append(call, key=account, idem=idem.decode() if idem else None)
-            return _reply(digest(account, amount))
+            context = current_call()
+            idem = context.headers.get("rpc-idempotency-key")
+            reply = _reply(digest(account, amount))
+            self._ledger.append(
+                call,
+                key=account,
+                idem=idem.decode() if idem else None,
+                with_it=lambda connection: context.complete_in(connection, reply),
+            )
+            return reply
 
     @method
     async def expire(self, text: str, work: float) -> str:

@@ -10,7 +10,8 @@ import pytest
 
 import transports.kafka.driver  # noqa: F401 - imports kafka-python without its warnings
 from chaos.frames import Api
-from chaos.proxy import DOWN, UP, ProxyThread, Rules
+from chaos.proxy import ProxyThread
+from chaos.rules import DOWN, UP, Rules
 from transports.kafka.broker.ports import free_ports
 from transports.kafka.broker.probe import metadata_request
 

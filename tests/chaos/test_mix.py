@@ -1,0 +1,50 @@
+"""Mixes of faults by fixed seeds: `make chaos`, for as long as CI can wait."""
+
+import subprocess
+import sys
+
+import pytest
+
+from chaos.checker import load_run
+from chaos.run import Plan
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+
+
+def run(folder, *arguments):
+    command = [sys.executable, "-m", "chaos", "--out", str(folder), *arguments]
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=230)
+
+
+@pytest.mark.parametrize(
+    ("brokers", "minutes", "seed", "faults"),
+    [
+        (1, "0.5", 384, {"kill-server", "failpoint", "lose-acknowledgements", "blackhole-up"}),
+        (3, "0.75", 30, {"kill-server", "terminate-server", "kill-broker", "rebalance-storm"}),
+    ],
+)
+def test_no_promise_is_broken_while_everything_else_is(brokers, minutes, seed, faults, tmp_path):
+    plan = Plan(brokers=brokers, seconds=float(minutes) * 60, seed=seed)
+    assert faults <= {step.name for period in plan.periods for step in period.steps}
+    arguments = ["--brokers", str(brokers), "--minutes", minutes, "--seed", str(seed)]
+
+    done = run(tmp_path / "run", *arguments, "--rate", "100")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert plan.command.split(" --rate")[0] in done.stdout
+    assert (tmp_path / "run.md").read_text().startswith("# Chaos: passed")
+
+
+def test_killed_and_stopped_servers_and_clients_cost_no_idempotent_call(tmp_path):
+    faults = ["kill-server", "terminate-server", "kill-client"]
+    only = [word for name in faults for word in ("--only", name)]
+
+    done = run(
+        tmp_path / "run",
+        *("--brokers", "1", "--minutes", "0.35", "--rate", "200", "--seed", "11"),
+        *only,
+        *("--must-succeed", "echo"),
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(list(load_run(tmp_path / "run").invoked())) > 2000
