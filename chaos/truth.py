@@ -6,6 +6,7 @@ Everything is read from the oldest record to the end as it stood when reading be
 """
 
 import json
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from confluent_kafka.admin import AdminClient
 __all__ = ["Record", "Truth", "all_topics", "load_truth", "read_truth", "save_truth"]
 
 _TIMEOUT = 30.0
+_POLL = 0.2
 
 
 class Record(NamedTuple):
@@ -81,9 +83,12 @@ def _read(consumer: Consumer, topic: str, timeout: float) -> Iterator[Record]:
             ends[partition] = high
             starts.append(TopicPartition(topic, partition, low))
     consumer.assign(starts)
+    heard = time.monotonic()
     while ends:
-        batch = consumer.consume(10_000, timeout)
-        if not batch:
+        batch = consumer.consume(10_000, _POLL)  # waits for as many, or for the time to pass
+        if batch:
+            heard = time.monotonic()
+        elif time.monotonic() > heard + timeout:
             raise TimeoutError(f"{topic}: nothing came for {timeout} s before {ends}")
         for message in batch:
             if message.error():
