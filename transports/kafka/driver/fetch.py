@@ -1,4 +1,3 @@
-# ruff: noqa: SLF001 - this folder exists to reach into kafka-python's private code
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
 # - pyright brings stubs of kafka-python 2; what is meant here is 3.0
 """Reading fetched batches so that no byte in them can stop a consumer."""
@@ -6,12 +5,14 @@
 import itertools
 import struct
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from kafka.consumer.fetcher import Fetcher
 from kafka.errors import KafkaError
 from kafka.protocol.consumer import IsolationLevel
 
+from transports.kafka.driver.unpack import LIMIT, unpacked
 from transports.kafka.records import Base, Record, read_records
 
 __all__ = ["TolerantFetcher", "UnreadableBatch"]
@@ -33,6 +34,10 @@ class TolerantRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka-
 
     Stock, a batch that raises once leaves `poll` in an endless loop.
     """
+
+    def __init__(self, *args: Any, limit: int = LIMIT, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._limit = limit
 
     def take(self, n: int | None = None) -> list[Record]:
         """Return up to `n` records; raise `UnreadableBatch` if the very first can't be had.
@@ -78,11 +83,11 @@ class TolerantRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka-
         return not batch.is_control_batch
 
     def _read(self, batch: Any) -> Iterator[Record]:
-        batch._maybe_uncompress()
+        data, position = unpacked(batch, self._limit)
         stamp = batch.max_timestamp if batch.timestamp_type == batch.LOG_APPEND_TIME else None
         for record in read_records(
-            bytes(batch._buffer),
-            batch._pos,
+            data,
+            position,
             batch.records_count,
             Base(batch.base_offset, batch.first_timestamp, stamp),
         ):
@@ -94,7 +99,13 @@ class TolerantRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka-
 class TolerantFetcher(Fetcher):  # type: ignore[misc]  # kafka-python is untyped
     """A fetcher that reads with `TolerantRecords`."""
 
-    PartitionRecords = TolerantRecords
+    PartitionRecords: Any = TolerantRecords
+
+    def __init__(self, client: Any, subscriptions: Any, **settings: Any) -> None:
+        super().__init__(client, subscriptions, **settings)
+        # Who allows large messages has batches that are larger when they are unpacked.
+        limit = max(LIMIT, 4 * self.config["max_partition_fetch_bytes"])
+        self.PartitionRecords = partial(TolerantRecords, limit=limit)
 
     def abandon(self) -> None:
         """Drop what was fetched, so that a thread which still looks through it comes out."""
