@@ -1,0 +1,63 @@
+"""How old a request is, by the broker's clock alone."""
+
+import pytest
+import structlog
+
+from rpc.broker_time import BrokerTime
+from rpc.envelope import decode_request, is_clock
+from transports.base import Delivery, Receipt, Unshared
+
+
+@pytest.fixture
+def time(wire):
+    return BrokerTime(wire.now, wire.send, wait=0.01)
+
+
+@pytest.fixture
+def asked(request_of):
+    def make(**changed):
+        message = request_of(method=b"Ledger.pay", **changed)
+        held = Delivery(message, Receipt("Ledger.requests", 0, 0), 100.0, Unshared())
+        return decode_request(message), held
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("moments", "age"),
+    [
+        ((103.0, None), 3.0),
+        ((103.0, b"98000"), 5.0),
+        ((103.0, b"102000"), 3.0),
+        ((99.0, None), 0.0),
+    ],
+)
+def test_the_age_counts_from_the_earlier_of_record_and_caller(time, wire, asked, moments, age):
+    wire.time, sent = moments
+
+    assert time.age(*asked(rpc_sent=sent)) == age
+    assert wire.sent == []
+
+
+def test_before_the_time_is_known_it_is_asked_for_where_the_reply_goes(time, wire, asked):
+    def answer(sending):
+        wire.time = 102.5
+        sending.acknowledge()
+
+    wire.on_send = answer
+    age = time.age(*asked(reply_partition=b"\0\0\0\4"))
+
+    assert age == 2.5
+    assert is_clock(wire.last.message)
+    assert wire.last.address == ("rpc.replies.test", 4)
+
+
+def test_where_the_broker_does_not_tell_requests_count_as_new_and_that_is_logged_once(
+    time, wire, asked
+):
+    with structlog.testing.capture_logs() as logs:
+        ages = [time.age(*asked()) for _ in range(6)]
+
+    assert ages == [0.0] * 6
+    assert [line["event"] for line in logs] == ["clock.unknown"]
+    assert len(wire.sent) == 3

@@ -1,0 +1,175 @@
+"""Whose turn it is on a server: limits, cancelling what waits, requests that killed others."""
+
+import threading
+from typing import Protocol
+
+import pytest
+
+import rpc
+from contracts import ErrorBody, method
+from contracts.codec import JSON
+from rpc.envelope import cancel_message, decode_reply
+from rpc.server import Server
+from transports.base import Address, Delivery, Receipt, Unshared
+
+
+class Slow(Protocol):
+    @method
+    def wait(self) -> str: ...
+
+    @method(key="key")
+    def keyed(self, key: str) -> str: ...
+
+
+class SlowImpl(Slow):
+    def __init__(self, patience):
+        self.started, self.go = threading.Semaphore(0), threading.Semaphore(0)
+        self.patience, self.running, self.most = patience, 0, 0
+
+    def wait(self) -> str:
+        self.running += 1
+        self.most = max(self.most, self.running)
+        self.started.release()
+        assert self.go.acquire(timeout=self.patience)
+        self.running -= 1
+        return "done"
+
+    def keyed(self, key: str) -> str:
+        return self.wait()
+
+
+class Phone:
+    """A server with threads, and the requests and answers of one client by hand."""
+
+    def __init__(self, transport, request_of, patience):
+        self.transport, self.request_of, self.patience = transport, request_of, patience
+        self.inbox = transport.receiver(Address("rpc.replies.test"), shared=False)
+
+    def request(self, call, name=b"Slow.wait", key=None, timeout=b"60000"):
+        body = b"{}" if key is None else b'{"key":"k"}'
+        return self.request_of(body, key, call=call, client=b"me", method=name, timeout=timeout)
+
+    def put(self, *messages):
+        for message in messages:
+            self.transport.send(Address("Slow.requests"), message, lambda _: None)
+
+    def cancel(self, call):
+        self.put(cancel_message(call, "Slow.wait", "me", None))
+
+    def replies(self, count):
+        found = []
+        while len(found) < count:
+            found += self.inbox.receive(self.patience)
+        return {decode_reply(each.message).call_id: each.message.body for each in found}
+
+
+@pytest.fixture
+def slow(patience):
+    impl = SlowImpl(patience)
+    yield impl
+    for _ in range(100):
+        impl.go.release()
+
+
+@pytest.fixture
+def phone(memory_url, request_of, patience):
+    with rpc.open_transport(f"{memory_url}?partitions=1") as transport:
+        yield Phone(transport, request_of, patience)
+
+
+def error(body):
+    return JSON.decoder(ErrorBody)(body)
+
+
+def test_beyond_its_limit_a_method_is_refused_and_others_are_not(slow, phone, patience):
+    limits = {"Slow.wait": rpc.Limit(running=1, waiting=1)}
+    with Server(slow, transport=phone.transport, limits=limits):
+        phone.put(*(phone.request(call) for call in (b"a", b"b", b"c")))
+        refused = phone.replies(1)
+        phone.put(phone.request(b"d", b"Slow.keyed", b"k"))
+        for _ in range(2):
+            assert slow.started.acquire(timeout=patience)
+        assert not slow.started.acquire(blocking=False)
+        for _ in range(3):
+            slow.go.release()
+        done = phone.replies(3)
+
+    assert list(refused) == [b"c"]
+    assert error(refused[b"c"]).code == "RESOURCE_EXHAUSTED"
+    assert error(refused[b"c"]).certainty == "NOT_EXECUTED"
+    assert done == dict.fromkeys((b"a", b"b", b"d"), b'"done"')
+
+
+def test_limits_for_what_is_not_served_are_refused(slow):
+    with pytest.raises(ValueError, match=r"limits for Slow.walk.*there is Slow.keyed, Slow.wait"):
+        Server(slow, limits={"Slow.walk": rpc.Limit(running=1)})
+
+
+@pytest.mark.parametrize(("running", "waiting"), [(0, 1), (1, -1)])
+def test_a_limit_under_which_nothing_would_run_is_refused(running, waiting):
+    with pytest.raises(ValueError, match="at least"):
+        rpc.Limit(running=running, waiting=waiting)
+
+
+@pytest.mark.parametrize("where", ["worker", "lane", "limit"])
+def test_a_cancelled_call_that_waits_ends_at_once_and_makes_room(slow, phone, patience, where):
+    options = {
+        "worker": {"workers": 1},
+        "lane": {},
+        "limit": {"limits": {"Slow.wait": rpc.Limit(running=1)}},
+    }[where]
+    name, key = (b"Slow.keyed", b"k") if where == "lane" else (b"Slow.wait", None)
+    with Server(slow, transport=phone.transport, max_in_flight=2, **options) as server:
+        phone.put(phone.request(b"a", name, key))
+        assert slow.started.acquire(timeout=patience)
+        phone.put(phone.request(b"b", name, key))
+        phone.cancel(b"b")
+        cancelled = phone.replies(1)
+        phone.put(phone.request(b"c", name, key))
+        slow.go.release()
+        slow.go.release()
+        done = phone.replies(2)
+        left = server.stop(patience)
+
+    assert error(cancelled[b"b"]).code == "CANCELLED"
+    assert error(cancelled[b"b"]).certainty == "NOT_EXECUTED"
+    assert (done, left) == ({b"a": b'"done"', b"c": b'"done"'}, 0)
+
+
+def suspect(phone, call, timeout=b"60000", number=0):
+    return Delivery(
+        phone.request(call, timeout=timeout),
+        Receipt("Slow.requests", 0, number),
+        phone.transport.now(),
+        Unshared(),
+        redelivered=True,
+        crashes=2,
+    )
+
+
+def test_a_request_at_which_servers_died_runs_alone(slow, phone, patience):
+    with Server(slow, transport=phone.transport) as server:
+        phone.put(phone.request(b"a"))
+        assert slow.started.acquire(timeout=patience)
+        server._intake.take(suspect(phone, b"killer"))
+        phone.put(phone.request(b"b"))
+        for _ in range(3):
+            slow.go.release()
+        done = phone.replies(3)
+
+    assert list(done) == [b"a", b"killer", b"b"]
+    assert slow.most == 1
+
+
+def test_one_that_waits_to_run_alone_does_not_hold_up_others_beyond_its_deadline(
+    slow, phone, patience
+):
+    with Server(slow, transport=phone.transport) as server:
+        phone.put(phone.request(b"a"))
+        assert slow.started.acquire(timeout=patience)
+        server._intake.take(suspect(phone, b"killer", b"1"))
+        while not phone.inbox.receive(0):
+            phone.put(phone.request(b"b"))
+        assert slow.started.acquire(timeout=patience), "it holds up those behind it"
+        for _ in range(10_000):
+            slow.go.release()
