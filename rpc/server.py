@@ -5,6 +5,7 @@ receiver until `stop` closes it; `rpc-worker-N` and `rpc-loop` run handlers and 
 """
 
 import asyncio
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -162,6 +163,7 @@ class Server:
         self._receiving: list[threading.Thread] = []
         self._stopping = threading.Event()
         self._over = threading.Event()
+        self._pid = os.getpid()
         self.failure: TransportError | None = None
         """Why the server can't go on, where it can't: a right withdrawn, a topic deleted."""
 
@@ -189,9 +191,10 @@ class Server:
 
         Within `timeout` seconds (`drain_timeout` by default) and a few more for the broker. What
         is unfinished then is not acknowledged, so that another server does it again. Returns how
-        many calls that concerns; a second call does nothing and returns 0.
+        many calls that concerns; a second call does nothing and returns 0, and so does one in a
+        child process: the server is the parent's.
         """
-        if self._over.is_set() or self._intake is None:
+        if self._over.is_set() or self._intake is None or os.getpid() != self._pid:
             return 0
         self._stopping.set()
         for thread in self._receiving:
@@ -209,7 +212,12 @@ class Server:
         self._stopping.set()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the server is stopped or has failed; False after `timeout` seconds."""
+        """Wait until the server is stopped or has failed; False after `timeout` seconds.
+
+        Raises `RuntimeError` in a child process, where its threads are not.
+        """
+        if os.getpid() != self._pid:
+            raise RuntimeError("the server was made before a fork; make another in the child")
         return self._stopping.wait(timeout)
 
     def step(self) -> int:

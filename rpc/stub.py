@@ -1,6 +1,7 @@
 """The typed client: a contract's methods, bound to a channel."""
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -39,8 +40,19 @@ _default: Channel | None = None
 _default_lock = threading.Lock()
 
 
+def _after_fork() -> None:
+    global _default_lock  # noqa: PLW0603 - another thread of the parent may have held it
+    _default_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def default_channel() -> Channel:
-    """Return the process's shared channel, at the address in `RPC_TRANSPORT`; opens nothing."""
+    """Return the process's shared channel, at the address in `RPC_TRANSPORT`; opens nothing.
+
+    A child process gets another than its parent, by its first call after the fork.
+    """
     global _default  # noqa: PLW0603 - the one process-wide thing, as documented
     channel = _default
     if channel is not None and not channel.closed:
