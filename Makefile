@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help test lint types unit kafka examples wheel demo bench chaos soak rebalance clean
+.PHONY: help test lint types unit kafka examples wheel demo bench chaos soak crash rebalance clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/	/'
@@ -40,6 +40,9 @@ chaos: .venv/dev ## three brokers, servers and clients, broken by a seed for MIN
 
 soak: .venv/dev ## the same for MINUTES (60), with the growth of every process in its report
 	$(BIN)/python -m chaos --brokers 3 --minutes $(or $(MINUTES),60) --rate 300 $(ARGS)
+
+crash: .venv/dev ## the slowest call when one server of three is killed with -9
+	$(BIN)/python -m benchmarks.crash $(ARGS)
 
 rebalance: .venv/dev ## how long partitions go without service when a group changes
 	$(BIN)/python -m benchmarks.rebalance $(ARGS)

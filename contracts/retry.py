@@ -25,7 +25,10 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     share of the load."""
     attempt_timeout: float | None = None
     """Seconds after which an idempotent call without a reply is sent once more, to another
-    partition where it has no key; the first reply wins. None: wait for the deadline."""
+    partition where it has no key; the first reply wins. None: as `hedge` says."""
+    hedge: bool = True
+    """Whether an idempotent call without a key is sent once more, to another partition, when it is
+    overdue by what its method usually takes: from 0.05 to 0.5 seconds, as observed."""
 
     def __post_init__(self) -> None:
         if self.attempts < 1:

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from contracts import Cancelled, Certainty, DeadlineExceeded, RpcError
+from contracts import NO_RETRY, Cancelled, Certainty, DeadlineExceeded, RetryPolicy, RpcError
 from rpc.calls import CallState
 from rpc.completion import Completion
 from rpc.envelope import Reply
@@ -40,14 +40,26 @@ class Call(msgspec.Struct, Generic[R], eq=False):
     deadline: float
     key: bytes | None = None
     metadata: Headers = ()
+    policy: RetryPolicy = NO_RETRY
+    idempotency_key: bytes | None = None
+    wait_for_ready: bool = False
+    """Whether to wait for a server until the deadline where there is none."""
     body: bytes = b""
+    began: float = 0.0
+    """When it was registered, connected and ready to be sent."""
     attempt: int = 0
-    """How often it was sent."""
+    """How often it was sent; 0 while it waits, for room or for somebody who serves it."""
     unresolved: int = 0
     """A bit for each attempt that may have run: sent, and not proven not executed."""
     state: CallState = CallState.PENDING
     receipt: Receipt | None = None
-    """Where the request stands, once the broker acknowledged it."""
+    """Where the request stands, once the broker acknowledged it: the last attempt that it has."""
+    receipts: tuple[tuple[int, Receipt], ...] = ()
+    """Where each attempt stands that is acknowledged."""
+    answered: int = 0
+    """Which attempt was answered, once one was."""
+    room: Completion[None] | None = None
+    """Set once the call waits for room in its channel no more; None: it never had to."""
     last_error: RpcError | None = None
     """Why the last attempt failed, where another is to follow."""
     chain: Chain | None = None
@@ -115,9 +127,13 @@ class Call(msgspec.Struct, Generic[R], eq=False):
             end = self.chain.leave(self._read(end))
         self._end.set(end)
 
-    def sent_to(self, receipt: Receipt) -> None:
-        """Note that the broker has the request."""
+    def sent_to(self, attempt: int, receipt: Receipt) -> None:
+        """Note that the broker has this attempt of the request; `tell_sent` tells who waits."""
         self.receipt = receipt
+        self.receipts += ((attempt, receipt),)
+
+    def tell_sent(self) -> None:
+        """Tell whoever waits for it that the broker has the request."""
         if self._sent is not None:
             self._settle_sent(self._sent)
 
@@ -156,12 +172,24 @@ class Call(msgspec.Struct, Generic[R], eq=False):
         """What is known of the execution while there is no reply."""
         return Certainty.UNKNOWN if self.unresolved else Certainty.NOT_EXECUTED
 
-    def expired(self) -> DeadlineExceeded:
-        """Return the error of a call whose deadline has passed: how far it came, and where."""
+    @property
+    def losers(self) -> list[Receipt]:
+        """Where attempts stand that were not answered and may be running."""
+        return [
+            receipt
+            for attempt, receipt in self.receipts
+            if attempt != self.answered and self.unresolved >> attempt & 1
+        ]
+
+    def expired(self, seen: str = "") -> DeadlineExceeded:
+        """Return the error of a call whose deadline has passed: how far it came, and where.
+
+        `seen` is what is known of the group that should have read it.
+        """
         if self.receipt is not None:
             where = (
                 f"the request is acknowledged at {self.receipt.topic}"
-                f"[{self.receipt.partition}]@{self.receipt.offset}"
+                f"[{self.receipt.partition}]@{self.receipt.offset}{seen}"
             )
         elif self.last_error is not None:
             where = f"attempt {self.attempt} failed before: {self.last_error}"

@@ -11,9 +11,9 @@ they return after letting it go.
 """
 
 import enum
+from collections.abc import Iterator
 from typing import Generic, TypeVar
 
-from contracts import Certainty, Overloaded
 from rpc.deadline import Deadlines
 
 __all__ = ["CallState", "PendingCalls"]
@@ -33,15 +33,19 @@ class CallState(enum.Enum):
 
 
 class PendingCalls(Generic[C]):
-    """Calls by id, each with its deadline. `limit` bounds them; beyond it `register` refuses."""
+    """Calls by id, each with its deadline; bounded in number, and in bytes of their arguments."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, max_bytes: int = 2**63) -> None:
         self.limit = limit
+        self.max_bytes = max_bytes
         self.late = 0
         """Replies that came after their call had ended, or twice."""
         self.foreign = 0
         """Replies for another instance, another method, or that are no replies at all."""
+        self.bytes = 0
+        """Encoded arguments of all calls that are there."""
         self._calls: dict[bytes, C] = {}
+        self._sizes: dict[bytes, int] = {}
         self._deadlines: Deadlines[bytes] = Deadlines()
         self.closed = False
         """Whether the channel is closed: nothing is registered any more."""
@@ -49,21 +53,34 @@ class PendingCalls(Generic[C]):
     def __len__(self) -> int:
         return len(self._calls)
 
-    def register(self, call_id: bytes, call: C, deadline: float) -> None:
-        """Add a pending call.
+    def full(self, size: int) -> str | None:
+        """Tell what leaves no room for a call with `size` bytes of arguments; None: nothing.
 
-        Raises `Overloaded` when the table is full, `ValueError` for an id that is pending already.
+        Where no call is pending there is room for one, however large.
+        """
+        if len(self._calls) >= self.limit:
+            return f"{self.limit} calls of this channel are pending already (max_pending)"
+        if self.bytes + size > self.max_bytes and self._calls:
+            return (
+                f"{self.bytes} bytes of arguments are pending in this channel already, of "
+                f"{self.max_bytes} (max_pending_bytes), and {size} are too many"
+            )
+        return None
+
+    def register(self, call_id: bytes, call: C, deadline: float, size: int = 0) -> None:
+        """Add a pending call with `size` bytes of arguments, for which `full` tells of room.
+
+        Raises `ValueError` for an id that is pending already.
         """
         if call_id in self._calls:
             raise ValueError(f"call {call_id.hex()} is pending already")
-        if len(self._calls) >= self.limit:
-            raise Overloaded(
-                message=f"{self.limit} calls of this channel are pending already (max_pending); "
-                "wait for some, or raise the bound",
-                certainty=Certainty.NOT_EXECUTED,
-            )
         self._calls[call_id] = call
+        self._sizes[call_id] = size
+        self.bytes += size
         self._deadlines.add(call_id, deadline)
+
+    def __iter__(self) -> Iterator[C]:
+        return iter(self._calls.values())
 
     def get(self, call_id: bytes) -> C | None:
         """Return the pending call of this id, leaving it there."""
@@ -74,6 +91,7 @@ class PendingCalls(Generic[C]):
         call = self._calls.pop(call_id, None)
         if call is not None:
             self._deadlines.remove(call_id)
+            self.bytes -= self._sizes.pop(call_id)
         return call
 
     def next_deadline(self) -> float | None:
@@ -82,11 +100,15 @@ class PendingCalls(Generic[C]):
 
     def expire(self, now: float) -> list[C]:
         """End and return every call whose deadline is at or before `now`."""
-        return [self._calls.pop(call_id) for call_id in self._deadlines.expire(now)]
+        expired = self._deadlines.expire(now)
+        self.bytes -= sum(self._sizes.pop(call_id) for call_id in expired)
+        return [self._calls.pop(call_id) for call_id in expired]
 
     def drain(self) -> list[C]:
         """End and return every call that is left."""
         calls = list(self._calls.values())
         self._calls.clear()
+        self._sizes.clear()
+        self.bytes = 0
         self._deadlines = Deadlines()
         return calls

@@ -11,7 +11,7 @@ import secrets
 import weakref
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Self, TypedDict
+from typing import Any, Literal, Self, TypedDict
 
 import msgspec
 
@@ -20,6 +20,7 @@ from contracts import (
     Certainty,
     Codec,
     DeadlineExceeded,
+    DeliveryMode,
     EncodeError,
     InternalError,
     MethodSpec,
@@ -28,22 +29,26 @@ from contracts import (
     codec_named,
 )
 from rpc.call import Call
+from rpc.call_errors import closed_error
 from rpc.calls import CallState
 from rpc.clock import Clock, monotonic
 from rpc.connection import Connection
 from rpc.context import inherited_timeout
 from rpc.deadline import DEFAULT_TIMEOUT, effective_timeout
 from rpc.envelope import request_headers
-from rpc.inflight import InFlight, closed_error
+from rpc.inflight import InFlight
 from rpc.interceptor import CallInfo, Chain, Interceptor, Outcome
 from rpc.options import CallOptions, check_timeout, metadata_headers
 from rpc.readiness import Readiness
-from rpc.route import Route
+from rpc.route import Route, request_address
 from rpc.transport_errors import to_rpc_error
 from transports.base import Transport
 from transports.errors import TransportError
 
 __all__ = ["Channel", "ChannelOptions"]
+
+WhenFull = Literal["fail", "wait"]
+"""What becomes of a call for which there is no room."""
 
 _PREPARE_TIMEOUT = 10.0  # seconds for one attempt; callers wait at most until their deadline
 
@@ -56,6 +61,9 @@ class ChannelOptions(TypedDict, total=False):
     retry: RetryPolicy | None
     interceptors: Sequence[Interceptor]
     max_pending: int
+    max_pending_bytes: int
+    when_full: WhenFull
+    wait_for_ready: bool
     max_body_bytes: int
     reply_topic: str | None
     clock: Clock
@@ -74,6 +82,9 @@ class Channel:
         retry: RetryPolicy | None = None,
         interceptors: Sequence[Interceptor] = (),
         max_pending: int = 10_000,
+        max_pending_bytes: int = 64 * 1024 * 1024,
+        when_full: WhenFull = "fail",
+        wait_for_ready: bool = False,
         max_body_bytes: int = MAX_BODY_BYTES,
         reply_topic: str | None = None,
         clock: Clock = monotonic,
@@ -89,7 +100,12 @@ class Channel:
             timeout: seconds for calls whose method names none. Every call has a deadline.
             retry: what is tried again; `rpc.NO_RETRY` for nothing.
             interceptors: around each call, the first outermost.
-            max_pending: calls in flight at most; one more fails at once with `Overloaded`.
+            max_pending: calls in flight at most.
+            max_pending_bytes: bytes of their encoded arguments at most.
+            when_full: what becomes of a call beyond either: it fails at once with `Overloaded`, or
+                waits for room, within its deadline, and then fails so.
+            wait_for_ready: whether calls wait until their deadline where nobody serves, instead of
+                failing with `Unavailable` in about a second.
             max_body_bytes: the largest reply that is decoded.
             reply_topic: where replies come; by default `rpc.replies.<client id>`.
             clock: monotonic seconds.
@@ -97,8 +113,11 @@ class Channel:
             threads: False for tests that step through calls with `step`.
         """
         check_timeout(timeout)
-        if max_pending < 1:
-            raise ValueError(f"max_pending is {max_pending}, not at least 1")
+        for name, bound in (("max_pending", max_pending), ("max_pending_bytes", max_pending_bytes)):
+            if bound < 1:
+                raise ValueError(f"{name} is {bound}, not at least 1")
+        if when_full not in {"fail", "wait"}:
+            raise ValueError(f"when_full is {when_full!r}, neither 'fail' nor 'wait'")
         self._codec = codec_named(codec) if isinstance(codec, str) else codec
         self._timeout = timeout
         self._max_body_bytes = max_body_bytes
@@ -109,10 +128,18 @@ class Channel:
         self._numbers = itertools.count()
         self.instance = secrets.token_hex(8)
         """This channel's id on the wire: replies that bear another are not for us."""
-        self._in_flight = InFlight(self.instance, max_pending=max_pending, clock=clock, random=rng)
+        self._wait_for_ready = wait_for_ready
+        self._in_flight = InFlight(
+            self.instance,
+            max_pending=max_pending,
+            max_pending_bytes=max_pending_bytes,
+            wait_for_room=when_full == "wait",
+            clock=clock,
+            random=rng,
+        )
         self._routes: weakref.WeakSet[Route] = weakref.WeakSet()
         self._connection = Connection(
-            transport, reply_topic, self._in_flight, clock, threads=threads
+            transport, reply_topic, self._in_flight, clock, client=self.instance, threads=threads
         )
 
     # -- what a stub needs ---------------------------------------------------------------------
@@ -120,7 +147,9 @@ class Channel:
     def route(self, spec: MethodSpec) -> Route:
         """Return the way of one method through this channel. No I/O."""
         timeout = self._timeout if spec.timeout is None else spec.timeout
-        route = Route(spec, self._codec, timeout, self._retry, self._max_body_bytes)
+        retry = self._retry if spec.retry is None else spec.retry
+        peer = self._in_flight.peer(spec.service, request_address(spec.service).topic)
+        route = Route(spec, self._codec, timeout, retry, peer, self._max_body_bytes)
         route.readiness = Readiness(lambda: self._make_ready(route), self._connection.run)
         self._routes.add(route)
         return route
@@ -144,11 +173,13 @@ class Channel:
         options: CallOptions,
         *,
         unready: RpcError | None = None,
+        block: bool = True,
     ) -> Call[Any]:
         """Start a call; whatever fails from here on is told by the call.
 
         Blocks only until `route` is ready, which it is after the first call, or not at all where
-        the caller has waited itself and tells what came of it in `unready`.
+        the caller has waited itself and tells what came of it in `unready`; and for room, where the
+        channel is full and calls wait for it. With `block` False it is the call alone that waits.
         """
         timeout = route.timeout if options.timeout is None else options.timeout
         timeout = effective_timeout(timeout, inherited_timeout())
@@ -160,13 +191,28 @@ class Channel:
                 unready = _unwritable(route, error)
         call_id = self._prefix + next(self._numbers).to_bytes(8, "big")
         deadline = self._clock() + timeout
+        named = None
+        if route.spec.delivery is DeliveryMode.EFFECTIVELY_ONCE:
+            named = call_id if options.idempotency_key is None else options.idempotency_key
+            key = named if key is None else key  # all attempts to one server, which remembers
         call: Call[Any] = Call(
-            self.cancel, route, call_id, timeout, deadline, key, options.metadata
+            self.cancel,
+            route,
+            call_id,
+            timeout,
+            deadline,
+            key,
+            options.metadata,
+            route.retry if options.retry is None else options.retry,
+            named,
+            self._wait_for_ready if options.wait_for_ready is None else options.wait_for_ready,
         )
         if self._interceptors:
             self._start_intercepted(call, arguments, unready)
         else:
             self._start(call, arguments, unready)
+        if block and call.room is not None and not self._connection.serves_here():
+            call.room.wait(None)  # the timer ends the wait by the deadline
         return call
 
     def cancel(self, call: Call[Any]) -> bool:
@@ -237,6 +283,8 @@ class Channel:
             transport.prepare(route.address, _PREPARE_TIMEOUT)
         except TransportError as error:
             raise to_rpc_error(error, route.full_name) from error
+        if not self._wait_for_ready and self._in_flight.first_question(route.peer):
+            self._connection.watch.ask(route.peer)
         route.constant = request_headers(
             route.full_name, self.instance, inbox.address, self._codec.content_type
         )

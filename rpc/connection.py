@@ -1,8 +1,8 @@
 """The open end of a channel: its transport, its inbox, and the threads that serve them.
 
 Threads: `rpc-reader` takes replies from the inbox, `rpc-timer` keeps deadlines and retries,
-`rpc-open` connects while callers wait no longer than their own deadlines. `_lock` guards opening
-against closing; everything it guards is set once.
+`rpc-open` connects while callers wait no longer than their own deadlines, `rpc-watch` asks the
+broker who serves. `_lock` guards opening against closing; everything it guards is set once.
 """
 
 import os
@@ -10,9 +10,12 @@ import threading
 import weakref
 from collections.abc import Callable
 
+from rpc.call_errors import closed_error
 from rpc.clock import Clock
 from rpc.config import transport_url
-from rpc.inflight import InFlight, closed_error
+from rpc.inflight import InFlight
+from rpc.sender import Sender
+from rpc.watch import Watch
 from transports.base import Address, Receiver, Transport
 from transports.errors import TransportError
 from transports.log import get_logger
@@ -35,6 +38,7 @@ class Connection:
         in_flight: InFlight,
         clock: Clock,
         *,
+        client: str,
         threads: bool,
     ) -> None:
         self._given = transport
@@ -50,7 +54,11 @@ class Connection:
         self._inbox: Receiver | None = None
         self.closed = False
         """Whether no more calls can be made: closed, or opened before a fork."""
+        self._client = client
         in_flight.wake = self._due.set
+        self.watch = Watch(self._start, in_flight.learned)
+        """Asks who serves; any thread."""
+        in_flight.ask = self.watch.begin
         _connections.add(self)
 
     def open(self) -> tuple[Transport, Receiver]:
@@ -63,7 +71,9 @@ class Connection:
                 if self.closed:
                     raise closed_error("opening")
                 self._transport, self._inbox = self._connect()
-                self._in_flight.open(self._transport.send)
+                transport = self.watch.transport = self._transport
+                sender = Sender(self._client, self._clock, transport.send, transport.now)
+                self._in_flight.open(sender)
                 self._serve(self._inbox)
             return self._transport, self._inbox
 
@@ -95,8 +105,15 @@ class Connection:
 
     def run(self, work: Callable[[], None]) -> None:
         """Do `work` on a thread of its own, or here and now in a connection without threads."""
+        self._start("rpc-open", work)
+
+    def serves_here(self) -> bool:
+        """Tell whether this thread is one that calls need to end: it may not wait for them."""
+        return not self._threads or threading.current_thread() in self._serving
+
+    def _start(self, name: str, work: Callable[[], None]) -> None:
         if self._threads:
-            _start("rpc-open", work)
+            _start(name, work)
         else:
             work()
 

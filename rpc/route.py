@@ -9,6 +9,7 @@ from contracts import (
     Certainty,
     Codec,
     DecodeError,
+    DeliveryMode,
     ErrorBody,
     InternalError,
     MethodSpec,
@@ -20,6 +21,8 @@ from contracts import (
 )
 from rpc.envelope import Reply
 from rpc.interceptor import Outcome
+from rpc.latency import Latency
+from rpc.peer import Peer
 from rpc.readiness import Readiness
 from transports.base import Address, Headers
 
@@ -40,6 +43,7 @@ class Route:
         codec: Codec,
         timeout: float,
         retry: RetryPolicy,
+        peer: Peer,
         max_body_bytes: int = MAX_BODY_BYTES,
     ) -> None:
         self.spec = spec
@@ -48,7 +52,12 @@ class Route:
         self.codec = codec
         self.timeout = timeout
         self.retry = retry
+        self.once = spec.delivery is DeliveryMode.AT_MOST_ONCE
+        self.repeatable = spec.repeatable and not self.once
         self.address = request_address(spec.service)
+        self.peer = peer
+        self.latency = Latency()
+        """How long its calls take; the channel's lock guards it."""
         self.readiness: Readiness
         """What must be done before the first call; set by the channel that makes the route."""
         self.constant: Headers | None = None

@@ -158,7 +158,7 @@ class StubMethod(BoundMethod[P, R]):
             started = time.monotonic()
             unready = await channel.ready(route, timeout)
             options = options._replace(timeout=timeout - (time.monotonic() - started))
-        call: Call[R] = channel.call(route, arguments, options, unready=unready)
+        call: Call[R] = channel.call(route, arguments, options, unready=unready, block=False)
         try:
             return await call
         except asyncio.CancelledError:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Generic, TypedDict, TypeVar, Unpack
 
 from contracts import Codec, RetryPolicy
-from rpc.channel import Channel
+from rpc.channel import Channel, WhenFull
 from rpc.clock import ManualClock
 from rpc.interceptor import Interceptor
 from rpc.server import Server, ServerOptions
@@ -40,6 +40,9 @@ class StepOptions(TypedDict, total=False):
     retry: RetryPolicy | None
     interceptors: Sequence[Interceptor]
     max_pending: int
+    max_pending_bytes: int
+    when_full: WhenFull
+    wait_for_ready: bool
     max_body_bytes: int
     rng: Callable[[], float]
 

@@ -5,7 +5,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
-from contracts import Certainty, Code, Overloaded
 from rpc.calls import PendingCalls
 
 
@@ -20,16 +19,41 @@ def test_a_call_is_taken_by_whoever_asks_first():
     assert len(calls) == 0
 
 
-def test_beyond_the_limit_a_call_is_refused_and_nothing_changes():
+def test_at_the_limit_there_is_no_room():
     calls = PendingCalls(limit=1)
+    before = calls.full(0)
     calls.register(b"a", "first", 1.0)
-    with pytest.raises(Overloaded, match=r"1 calls.*max_pending") as refused:
-        calls.register(b"b", "second", 0.5)
 
-    assert refused.value.code is Code.RESOURCE_EXHAUSTED
-    assert refused.value.certainty is Certainty.NOT_EXECUTED
+    assert before is None
+    assert calls.full(0) == "1 calls of this channel are pending already (max_pending)"
     assert len(calls) == 1
     assert calls.next_deadline() == 1.0
+
+
+def test_arguments_are_counted_in_bytes_until_their_call_ends():
+    calls = PendingCalls(limit=9, max_bytes=100)
+    calls.register(b"a", "first", 1.0, size=60)
+    calls.register(b"b", "second", 2.0, size=40)
+    full = calls.full(1)
+    calls.take(b"a")
+
+    assert "100 bytes of arguments are pending" in full
+    assert "max_pending_bytes" in full
+    assert calls.full(60) is None
+    assert calls.full(61) is not None
+    assert calls.expire(2.0) == ["second"]
+    assert calls.bytes == 0
+
+
+def test_one_call_passes_however_large_where_none_is_pending():
+    calls = PendingCalls(limit=9, max_bytes=100)
+    before = calls.full(1000)
+    calls.register(b"a", "large", 1.0, size=1000)
+
+    assert before is None
+    assert calls.full(0) is not None
+    assert calls.drain() == ["large"]
+    assert calls.bytes == 0
 
 
 def test_an_id_that_is_pending_is_refused_and_the_first_call_stays():
@@ -81,10 +105,10 @@ class EveryCallEndsOnce(RuleBasedStateMachine):
         call_id = b"%d" % self.registered
         self.registered += 1
         if len(self.pending) == self.LIMIT:
-            with pytest.raises(Overloaded):
-                self.calls.register(call_id, call_id, self.now + after)
+            assert self.calls.full(3) is not None
         else:
-            self.calls.register(call_id, call_id, self.now + after)
+            assert self.calls.full(3) is None
+            self.calls.register(call_id, call_id, self.now + after, 3)
             self.pending[call_id] = self.now + after
         return call_id
 
@@ -114,6 +138,7 @@ class EveryCallEndsOnce(RuleBasedStateMachine):
     def agree(self):
         assert len(self.calls) == len(self.pending) <= self.LIMIT
         assert len(self.ended) == len(set(self.ended))
+        assert self.calls.bytes == 3 * len(self.pending)
         assert self.calls.next_deadline() == min(self.pending.values(), default=None)
 
 

@@ -19,6 +19,7 @@ from contracts import (
     to_wire,
 )
 from rpc.envelope import Reply
+from rpc.peer import Peer
 from rpc.route import Route, request_address
 from transports.base import Address
 
@@ -39,7 +40,9 @@ class Users(Protocol):
 
 @pytest.fixture
 def route():
-    return Route(describe(Users).methods["get"], JSON, 1.0, NO_RETRY)
+    return Route(
+        describe(Users).methods["get"], JSON, 1.0, NO_RETRY, Peer("Users", "Users.requests")
+    )
 
 
 def reply(body, code=None, content_type=b"application/json"):

@@ -1,0 +1,33 @@
+"""The errors of calls that a channel ends itself, in words."""
+
+from contracts import Certainty, Overloaded, Unavailable
+
+__all__ = ["closed_error", "no_room_error", "nobody_error"]
+
+
+def closed_error(method: str) -> Unavailable:
+    """Return the error of a call on a channel that is closed, or was opened before a fork."""
+    return Unavailable(
+        message=f"{method}: the channel is closed, or was opened before a fork; make another",
+        certainty=Certainty.NOT_EXECUTED,
+    )
+
+
+def nobody_error(method: str, service: str, topic: str, certainty: Certainty) -> Unavailable:
+    """Return the error of a call to a service whose group has had no member for a second."""
+    return Unavailable(
+        message=(
+            f"{method}: nobody serves {service}: its group {topic} has no member; start a server, "
+            "or wait for one until the deadline with wait_for_ready=True"
+        ),
+        certainty=certainty,
+    )
+
+
+def no_room_error(method: str, why: str, waited: float) -> Overloaded:
+    """Return the error of a call that found no room in its channel, after `waited` seconds."""
+    after = f" after {waited:g} s of waiting" if waited else ""
+    return Overloaded(
+        message=f"{method}: not sent{after}: {why}; wait for some, or raise the bound",
+        certainty=Certainty.NOT_EXECUTED,
+    )

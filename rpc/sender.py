@@ -1,0 +1,57 @@
+"""What a channel writes: the attempts of its calls, and the word that a call is given up."""
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from rpc.call import Call
+from rpc.clock import Clock
+from rpc.envelope import cancel_message, request_message
+from transports import failpoints
+from transports.base import Address, OnSent, Receipt, Send
+
+__all__ = ["Sender"]
+
+
+class Sender:
+    """Makes messages and hands them to the transport. Any thread; waits for nothing."""
+
+    def __init__(
+        self, client: str, clock: Clock, send: Send, now: Callable[[], float | None]
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._send = send
+        self._now = now
+
+    def request(
+        self, call: Call[Any], attempt: int, avoid: Collection[int], on_sent: OnSent
+    ) -> None:
+        """Send this attempt of `call`, to none of the partitions `avoid` if there are others."""
+        if failpoints.on and failpoints.hit("client.before_send"):
+            return
+        route = call.route
+        assert route.constant is not None  # noqa: S101 - a call begins once its route is ready
+        message = request_message(
+            route.constant,
+            call.call_id,
+            max(0.0, call.deadline - self._clock()),
+            call.body,
+            key=call.key,
+            attempt=attempt,
+            metadata=call.metadata,
+            sent=self._now(),
+            idempotency_key=call.idempotency_key,
+        )
+        self._send(route.address, message, on_sent, avoid=avoid, once=route.once)
+        if failpoints.on:
+            failpoints.hit("client.after_send")
+
+    def cancel(self, call: Call[Any], receipts: Collection[Receipt]) -> None:
+        """Tell the servers where attempts of `call` stand that nobody waits for it any more."""
+        message = cancel_message(call.call_id, call.route.full_name, self._client, call.key)
+        for partition in {(one.topic, one.partition) for one in receipts}:
+            self._send(Address(*partition), message, _ignore)
+
+
+def _ignore(_sent: object) -> None:
+    """What becomes of a cancel record changes nothing."""

@@ -1,0 +1,234 @@
+"""What is known of the calls of one channel, and what follows: the steps between two sends.
+
+Here pending calls, those that wait for room, the attempts to come, and what was learned of services
+and their partitions come together. Pure: every moment is an argument. `rpc.inflight` holds its lock
+around each step, and sends and ends what the step returns after letting it go.
+"""
+
+from collections.abc import Callable, Collection
+from typing import Any, NamedTuple
+
+from contracts import Certainty, RpcError
+from rpc.call import Call
+from rpc.calls import PendingCalls
+from rpc.envelope import Reply
+from rpc.peer import Peer, Peers
+from rpc.presence import ASK_HELD, CHECK_AFTER, HOLD
+from rpc.resends import Resends
+from rpc.waiting import WaitingRoom
+from transports.base import GroupState, Receipt
+
+__all__ = ["Attempt", "Due", "Tracker"]
+
+
+class Attempt(NamedTuple):
+    """One attempt that is to be sent now."""
+
+    call: Call[Any]
+    number: int
+    avoid: Collection[int]
+    """Partitions that it shall not go to, if there are others."""
+    retried: bool = False
+    """Whether the one before it has failed."""
+
+
+class Due(NamedTuple):
+    """What is to be done at one moment."""
+
+    expired: list[Call[Any]]
+    turned_away: list[Call[Any]]
+    """Those that found no room in their time."""
+    again: list[Attempt]
+    unserved: list[Call[Any]]
+    """Those that nobody is there to serve."""
+    asks: list[Peer]
+    """The services whose groups are to be asked about."""
+
+
+class Tracker:
+    """The calls of one channel. Not thread-safe."""
+
+    def __init__(
+        self, max_pending: int, max_pending_bytes: int, random: Callable[[], float]
+    ) -> None:
+        self.pending: PendingCalls[Call[Any]] = PendingCalls(max_pending, max_pending_bytes)
+        self.waiting: WaitingRoom[Call[Any]] = WaitingRoom()
+        self.peers = Peers()
+        self._resends = Resends(random)
+
+    def full(self, call: Call[Any]) -> str | None:
+        """Tell why there is no room for `call` now; None: there is."""
+        if self.waiting:
+            return "other calls wait for room already"
+        return self.pending.full(len(call.body))
+
+    def admit(self, call: Call[Any], now: float) -> tuple[Attempt | None, float]:
+        """Register `call`; return its first attempt, and when something of it is due.
+
+        None instead of an attempt: it is not sent yet, for lately nobody was there to serve it.
+        """
+        call.began = now
+        peer = call.route.peer
+        self.pending.register(call.call_id, call, call.deadline, len(call.body))
+        self._resends.deposit()
+        if peer.presence.empty_since is not None and not call.wait_for_ready:
+            self._resends.hold(call, now + HOLD)
+            self.peers.check(peer, now)
+            return None, now
+        # Here and not where it is sent: whoever ends the call now must know that it will be.
+        call.count_attempt()
+        due = min(self._resends.hedge(call, now), call.deadline)
+        check = now + min(call.timeout / 2, CHECK_AFTER)
+        if check < peer.check_at and not peer.presence.off:
+            self.peers.check(peer, check)
+            due = min(due, check)
+        avoid = () if call.key is not None else peer.health.stalled(now)
+        return Attempt(call, 1, avoid), due
+
+    def admit_waiting(self, now: float) -> tuple[Call[Any], Attempt | None, float] | None:
+        """Admit the call that has waited longest; None: there is none, or no room for it."""
+        call = self.waiting.first()
+        if call is None or self.pending.full(len(call.body)):
+            return None
+        self.waiting.take(call.call_id)
+        return call, *self.admit(call, now)
+
+    def take(self, call: Call[Any]) -> bool:
+        """Take a pending call out; whoever gets True ends it."""
+        self._resends.forget(call.call_id)
+        return self.pending.take(call.call_id) is not None
+
+    def drain(self) -> list[Call[Any]]:
+        """Take all calls out."""
+        self._resends.forget_all()
+        return self.waiting.drain() + self.pending.drain()
+
+    # -- what becomes of attempts --------------------------------------------------------------
+
+    def acknowledged(self, call: Call[Any], attempt: int, receipt: Receipt, now: float) -> None:
+        """Note where an attempt stands."""
+        call.sent_to(attempt, receipt)
+        health = call.route.peer.health
+        if self.pending.get(call.call_id) is call:
+            health.sent(receipt.partition, now + call.route.latency.patience)
+        elif call.answered == attempt:  # the reply was faster than the acknowledgement
+            health.replied(receipt.partition)
+
+    def failed(
+        self,
+        call: Call[Any],
+        attempt: int,
+        error: RpcError,
+        now: float,
+        *,
+        lasting: bool,
+        pushback: float | None,
+    ) -> tuple[bool, float | None] | None:
+        """Note that an attempt failed; return whether the call is to end so, and the next attempt.
+
+        None where it has ended: by its deadline, or by a reply. A call of which another attempt
+        may still be answered goes on waiting, if this one was certainly not executed.
+        """
+        if error.certainty is Certainty.NOT_EXECUTED:
+            call.not_executed(attempt)
+        if self.pending.get(call.call_id) is not call:
+            return None
+        due = None if lasting else self._resends.retry(call, error, now, pushback)
+        if due is not None:
+            call.last_error = error
+            return False, due
+        if error.certainty is Certainty.NOT_EXECUTED and call.unresolved:
+            return False, None
+        return self.take(call), None
+
+    def answer(self, reply: Reply, now: float) -> tuple[Call[Any] | None, bool]:
+        """Match a reply; return its call, and whether that ends with it, else an attempt failed.
+
+        None: the call has ended, or the reply is none to it.
+        """
+        call = self.pending.get(reply.call_id)
+        if call is None:
+            self.pending.late += 1
+            return None, False
+        route, attempt = call.route, reply.attempt
+        if attempt > call.attempt or reply.method not in {None, route.wire_method}:
+            self.pending.foreign += 1
+            return None, False
+        for number, receipt in call.receipts:
+            if number == attempt:
+                route.peer.health.replied(receipt.partition)
+        if route.peer.presence.empty_since is not None:
+            route.peer.presence.replied()
+        if reply.code is not None and reply.code in call.policy.codes:
+            return call, False
+        route.latency.add(now - call.began)
+        call.answered = attempt
+        self.take(call)
+        return call, True
+
+    def learned(
+        self, peer: Peer, state: GroupState | None, now: float, *, off: bool
+    ) -> tuple[list[Attempt], list[Call[Any]]]:
+        """Note what the broker said of a service; return what to send, and what nobody serves."""
+        presence = peer.presence
+        if state is None:
+            presence.unanswered(off=off)
+        else:
+            presence.answered(state, now)
+        calls = [call for call in self.pending if call.route.peer is peer]
+        ready: list[Attempt] = []
+        if presence.empty_since is None:
+            ready = [self._next(call, now) for call in calls if not call.attempt]
+        lost: list[Call[Any]] = []
+        if presence.nobody(now):
+            lost = [call for call in calls if call.attempt and not call.wait_for_ready]
+        for call in lost:
+            self.take(call)
+        return ready, lost
+
+    # -- time passes ---------------------------------------------------------------------------
+
+    def next(self) -> float | None:
+        """Return when `due` will next have something to do."""
+        tables = (self.pending, self.waiting, self._resends, self.peers)
+        moments = [table.next_deadline() for table in tables]
+        return min((at for at in moments if at is not None), default=None)
+
+    def due(self, now: float) -> Due:
+        """Return what is to be done now; calls that end are taken out."""
+        expired = self.pending.expire(now)
+        for ended in expired:
+            self._resends.forget(ended.call_id)
+        again: list[Attempt] = []
+        unserved: list[Call[Any]] = []
+        for call_id in self._resends.expire(now):
+            call = self.pending.get(call_id)
+            if call is None:
+                continue
+            presence = call.route.peer.presence
+            if not call.attempt and presence.nobody(now):
+                self.take(call)
+                unserved.append(call)
+            elif not call.attempt and presence.empty_since is not None:
+                self._resends.hold(call, now + ASK_HELD)  # a second answer is under way
+            elif (
+                not call.attempt
+                or call.last_error is not None
+                or (presence.empty_since is None and self._resends.withdraw(now))
+            ):
+                again.append(self._next(call, now))
+            else:  # the budget is spent, or nobody is there who might answer sooner
+                self._resends.hedge(call, now)
+        asks = self.peers.due(now, self.pending)
+        return Due(expired, self.waiting.expire(now), again, unserved, asks)
+
+    def _next(self, call: Call[Any], now: float) -> Attempt:
+        retried, call.last_error = call.last_error is not None, None
+        call.count_attempt()
+        self._resends.forget(call.call_id)
+        self._resends.hedge(call, now)
+        avoid: Collection[int] = ()
+        if call.key is None:
+            had = {receipt.partition for _, receipt in call.receipts}
+            avoid = call.route.peer.health.stalled(now) | had
+        return Attempt(call, call.attempt, avoid, retried)
