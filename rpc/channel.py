@@ -149,7 +149,7 @@ class Channel:
         timeout = self._timeout if spec.timeout is None else spec.timeout
         retry = self._retry if spec.retry is None else spec.retry
         peer = self._in_flight.peer(spec.service, request_address(spec.service).topic)
-        route = Route(spec, self._codec, timeout, retry, peer, self._max_body_bytes)
+        route = Route(spec, self._codec, timeout, retry, peer, max_body_bytes=self._max_body_bytes)
         route.readiness = Readiness(lambda: self._make_ready(route), self._connection.run)
         self._routes.add(route)
         return route

@@ -44,6 +44,7 @@ class Route:
         timeout: float,
         retry: RetryPolicy,
         peer: Peer,
+        *,
         max_body_bytes: int = MAX_BODY_BYTES,
     ) -> None:
         self.spec = spec
