@@ -7,20 +7,22 @@ are idempotent and have no key, and their retries are the library's defaults. It
 call comes back, and the slowest one in less than a second and a half.
 """
 
+import hashlib
 import math
 import signal
 import statistics
+import subprocess
 import sys
 import threading
 import time
 from contextlib import ExitStack
+from typing import Protocol
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.soak import Child, Digests
-from rpc import Channel, RpcError, Stub
+from rpc import Channel, RpcError, Stub, method, serve
 from transports.kafka.broker import Broker
 
 SERVERS = 3
@@ -29,6 +31,48 @@ WARM, AFTER = 5.0, 12.0
 BOUND = 1.5
 HIT = 0.1
 """Seconds: a call that took longer counts as hit by the crash."""
+
+
+class Digests(Protocol):
+    """Something that may be done twice."""
+
+    @method(timeout=10.0, idempotent=True)
+    def digest(self, text: str) -> str:
+        """Return the SHA-256 of `text`, in hexadecimal."""
+        ...
+
+
+class DigestsImpl(Digests):
+    """Works for two milliseconds, so that some calls are always under way."""
+
+    @method
+    def digest(self, text: str) -> str:
+        time.sleep(0.002)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def run_server(bootstrap):
+    """Be one of the servers."""
+    serve(
+        DigestsImpl(),
+        transport=f"kafka://{bootstrap}",
+        on_ready=lambda _: print("ready", flush=True),
+    )
+
+
+def start_server(bootstrap, stack):
+    """Start a server in a process of its own; return it once it is ready."""
+    command = [sys.executable, "-m", "benchmarks.crash", "server", bootstrap]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    stack.callback(end, server)
+    if server.stdout.readline().strip() != "ready":
+        raise SystemExit(f"{' '.join(command)} did not start")
+    return server
+
+
+def end(server):
+    server.kill()
+    server.wait()
 
 
 class Tally:
@@ -61,9 +105,7 @@ class Tally:
 
 def crash(bootstrap, rate, stack, console):
     """Return the tally of one round, and when the server was killed."""
-    servers = [Child("server", bootstrap) for _ in range(SERVERS)]
-    for server in servers:
-        stack.callback(server.close)
+    servers = [start_server(bootstrap, stack) for _ in range(SERVERS)]
     tally = Tally()
     with Channel(f"kafka://{bootstrap}") as channel:
         client = Stub(Digests, channel=channel)
@@ -72,13 +114,13 @@ def crash(bootstrap, rate, stack, console):
         for number in range(calls):
             time.sleep(max(0.0, began + number / rate - time.monotonic()))
             if killed == math.inf and time.monotonic() - began > WARM:
-                console.print(f"kill -9 of server {servers[0].process.pid}")
+                console.print(f"kill -9 of server {servers[0].pid}")
                 killed = time.monotonic()
-                servers[0].process.send_signal(signal.SIGKILL)
+                servers[0].send_signal(signal.SIGKILL)
             tally.watch(client.digest.future(f"call {number}"), time.monotonic())
         tally.wait(calls)
     for server in servers:
-        server.close()
+        end(server)
     return tally, calls, killed
 
 
@@ -122,4 +164,7 @@ def main(rate, rounds, bootstrap):
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["server"]:
+        run_server(sys.argv[2])
+    else:
+        main()
