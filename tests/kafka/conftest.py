@@ -1,10 +1,14 @@
 """What the tests of the Kafka transport share: topics, raw clients, waiting for outcomes."""
 
+import os
 import queue
+import signal
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -76,6 +80,26 @@ def kit(bootstrap: str) -> Iterator[Kit]:
     made = Kit(bootstrap)
     yield made
     made.close()
+
+
+@pytest.fixture
+def freeze(eventually) -> Iterator[Callable[[int], None]]:
+    """Stop a process, wait until none of its threads runs, and let it go on after the test."""
+    stopped: list[int] = []
+
+    def stopped_all(pid: int) -> bool:
+        stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+        return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
+
+    def stop(pid: int) -> None:
+        stopped.append(pid)
+        os.kill(pid, signal.SIGSTOP)
+        eventually(lambda: stopped_all(pid), every=0.001)
+
+    yield stop
+    for pid in stopped:
+        with suppress(ProcessLookupError):  # it may have ended with the test
+            os.kill(pid, signal.SIGCONT)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from transports.base import Address, Message, Receipt
-from transports.errors import AddressUnknown, TransportClosed, Unreachable
+from transports.errors import AddressUnknown, TransportClosed, TransportError, Unreachable
 from transports.kafka import KafkaConfig, KafkaTransport
 from transports.kafka.broker import Broker
 
@@ -95,15 +95,37 @@ def test_where_nobody_listens_that_is_told():
         transport.group("t", 0.5)
 
 
+def test_closing_does_not_wait_for_whoever_is_connecting():
+    transport = KafkaTransport(KafkaConfig(bootstrap=("127.0.0.1:1",), client_id="looking"))
+    raised = []
+
+    def look():
+        try:
+            transport.group("t", 30)
+        except TransportError as error:
+            raised.append(error)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    began = time.monotonic()
+    while not [t for t in threading.enumerate() if "rpc-kafka-io-looking-groups" in t.name]:
+        assert time.monotonic() < began + 10
+    transport.close(1)
+    looking.join(2)
+
+    assert not looking.is_alive()
+    assert len(raised) == 1
+
+
 @pytest.mark.kafka
-def test_a_broker_that_does_not_answer_holds_nobody_longer_than_asked():
+def test_a_broker_that_does_not_answer_holds_nobody_longer_than_asked(freeze):
     with (
         Broker() as broker,
         KafkaTransport(KafkaConfig(bootstrap=(broker.bootstrap,), partitions=1)) as transport,
     ):
         transport.prepare(Address("t"), 10)
         assert transport.group("t", 10).members == 0
-        os.kill(broker.pid, signal.SIGSTOP)
+        freeze(broker.pid)
         began = time.monotonic()
         with pytest.raises(Unreachable, match="the group of topic t"):
             transport.group("t", 0.5)

@@ -73,21 +73,19 @@ def appended(transport, topic):
 
 
 def test_what_must_be_once_is_there_once_though_its_answer_is_lost_and_its_neighbours_twice(
-    freezable, transport, topic_prefix
+    freezable, freeze, transport, topic_prefix
 ):
     outcomes = Outcomes()
     transport.prepare(Address(topic_prefix), 10)
     outcomes.send(transport, topic_prefix, b"warm", once=True)
     assert isinstance(outcomes.of(b"warm"), Receipt)
     # The request is with the broker's socket, and is read after its sender has given up.
-    os.kill(freezable.pid, signal.SIGSTOP)
-    try:
-        outcomes.send(transport, topic_prefix, b"before")
-        outcomes.send(transport, topic_prefix, b"once", once=True)
-        outcomes.send(transport, topic_prefix, b"behind")
-        told = outcomes.of(b"once")
-    finally:
-        os.kill(freezable.pid, signal.SIGCONT)
+    freeze(freezable.pid)
+    outcomes.send(transport, topic_prefix, b"before")
+    outcomes.send(transport, topic_prefix, b"once", once=True)
+    outcomes.send(transport, topic_prefix, b"behind")
+    told = outcomes.of(b"once")
+    os.kill(freezable.pid, signal.SIGCONT)
 
     assert isinstance(told, SendUncertain)
     assert isinstance(outcomes.of(b"before"), Receipt)

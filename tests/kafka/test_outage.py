@@ -73,17 +73,9 @@ class Outcomes:
 
 
 @pytest.fixture
-def frozen(lonely):
-    """Freeze the broker for a while, so that it takes requests and answers none."""
-    stopped = []
-
-    def freeze():
-        os.kill(lonely.pid, signal.SIGSTOP)
-        stopped.append(lonely.pid)
-
-    yield freeze
-    for pid in stopped:
-        os.kill(pid, signal.SIGCONT)
+def frozen(lonely, freeze):
+    """Freeze the broker for the rest of a test, so that it takes requests and answers none."""
+    return lambda: freeze(lonely.pid)
 
 
 def test_what_was_handed_over_and_not_answered_is_uncertain_and_the_rest_is_not_sent(

@@ -51,8 +51,8 @@ class GroupWatch:
 
     def close(self) -> None:
         """Close the connection; again: nothing."""
+        self._closed = True  # before the lock: whoever is connecting gives up
         with self._lock:
-            self._closed = True
             admin, self._admin = self._admin, None
         if admin is not None:
             admin.shut()
@@ -76,6 +76,7 @@ class GroupWatch:
             settings,
             thread_name=f"rpc-kafka-io-{self._config.client_id}-groups",
             timeout=timeout,
+            cancelled=lambda: self._closed,
         )
         from transports.kafka.driver.admin import Admin  # noqa: PLC0415 - imports kafka-python
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kafka.errors import InvalidMetadataError, InvalidRecordError
+from kafka.errors import InvalidMetadataError, InvalidRecordError, KafkaConnectionError
 from kafka.producer.sender import Sender
 from kafka.util import ensure_valid_topic_name
 
@@ -34,6 +34,9 @@ from transports.outcome import tell
 __all__ = ["Producer"]
 
 _log = get_logger(__name__)
+_SLOW = 1.0
+"""After how many seconds without an answer brokers are asked whether others lead by now."""
+_LOOK_AGAIN = 0.5
 _CODECS = {None: 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 
 
@@ -41,6 +44,29 @@ class SteadySender(Sender):  # type: ignore[misc]  # kafka-python is untyped
     """A sender that marks what may have been appended, and saves the neighbours of a bad record."""
 
     clock: BrokerClock
+
+    def run(self) -> None:
+        """Send until closed."""
+        self._client._net.call_later(_LOOK_AGAIN, self._look_at_slow_brokers)
+        super().run()
+
+    def _look_at_slow_brokers(self) -> None:
+        """Leave a broker that owes an answer and leads nothing any more: others do it by now.
+
+        Stock waits out the request's timeout where a broker is frozen or cut off, though its
+        partitions have new leaders long before.
+        """
+        manager, now = self._client._manager, time.monotonic()
+        for node, connection in list(manager._conns.items()):
+            waiting = connection.in_flight_requests
+            if not waiting or not connection.connected or now - waiting[0][2] < _SLOW:
+                continue
+            if self._metadata.partitions_for_broker(node):
+                self._metadata.request_update()
+            else:
+                connection.close(KafkaConnectionError(f"broker {node} leads nothing any more"))
+        if not manager.closed:
+            self._client._net.call_later(_LOOK_AGAIN, self._look_at_slow_brokers)
 
     def _create_produce_requests(self, collated: Mapping[int, list[Batch]]) -> Any:
         now = time.monotonic()
