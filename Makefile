@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help test lint types unit kafka examples wheel demo bench chaos soak crash rebalance clean
+.PHONY: help test lint types unit kafka examples wheel demo bench chaos soak crash rebalance overload clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/	/'
@@ -46,6 +46,9 @@ crash: .venv/dev ## the slowest call when one server of three is killed with -9
 
 rebalance: .venv/dev ## how long partitions go without service when a group changes
 	$(BIN)/python -m benchmarks.rebalance $(ARGS)
+
+overload: .venv/dev ## goodput, refusals and recovery of a server at twice its capacity
+	$(BIN)/python -m benchmarks.overload $(ARGS)
 
 clean: ## remove what the targets made
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
