@@ -217,6 +217,7 @@ class InFlight:
         """Take what the broker said of a service: calls that waited for one are sent, or fail."""
         with self._lock:
             ready, lost = self._tracker.learned(peer, state, self._clock(), off=off)
+        self.wake()  # attempts and questions may follow sooner than the timer knows
         for attempt in ready:
             self._attempt(attempt)
         self._end_unserved(lost)

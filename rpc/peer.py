@@ -68,9 +68,10 @@ class Peers:
         if not calls or peer.presence.off:
             return False
         first = min(map(_overdue, calls))
-        every = ASK_EVERY if all(call.attempt for call in calls) else ASK_HELD
-        self.check(peer, first if first > now else now + every)
-        return first <= now and peer.presence.ask(now, every)
+        every = ASK_EVERY if peer.presence.empty_since is None else ASK_HELD
+        asks = first <= now and peer.presence.ask(now, every)
+        self.check(peer, first if first > now else max(peer.presence.next_ask(every), now + 0.05))
+        return asks
 
 
 def _overdue(call: "Call[Any]") -> float:

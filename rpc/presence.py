@@ -3,6 +3,8 @@
 Pure: every moment is an argument. `rpc.watch` asks.
 """
 
+import math
+
 from transports.base import GroupState, Receipt
 
 __all__ = ["ASK_EVERY", "ASK_HELD", "CHECK_AFTER", "HOLD", "Presence"]
@@ -12,7 +14,7 @@ CHECK_AFTER = 0.5
 ASK_EVERY = 1.0
 """Seconds between two questions about one service."""
 ASK_HELD = 0.25
-"""Seconds between two questions while calls wait for a server to appear."""
+"""Seconds between two questions while there is no member, and calls wait for one to appear."""
 HOLD = 1.0
 """Seconds that a call waits so, before it fails."""
 _CONFIRMED_AFTER = 0.7  # between two answers; what is left of HOLD is for the last one to come
@@ -40,11 +42,15 @@ class Presence:
         """Whether there was a question yet."""
         return self._asked_at is not None
 
+    def next_ask(self, every: float) -> float:
+        """Return from when on there may be another question, `every` seconds after the last."""
+        return -math.inf if self._asked_at is None else self._asked_at + every
+
     def ask(self, now: float, every: float = ASK_EVERY) -> bool:
         """Tell whether to ask now; if so it counts as asked, until `answered` or `unanswered`."""
         if self.off or self._asking:
             return False
-        if self._asked_at is not None and now - self._asked_at < every:
+        if now < self.next_ask(every):
             return False
         self._asking, self._asked_at = True, now
         return True

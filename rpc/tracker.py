@@ -175,6 +175,8 @@ class Tracker:
             presence.unanswered(off=off)
         else:
             presence.answered(state, now)
+        if presence.empty_since is not None:  # a second answer is wanted sooner than planned
+            self.peers.check(peer, presence.next_ask(ASK_HELD))
         calls = [call for call in self.pending if call.route.peer is peer]
         ready: list[Attempt] = []
         if presence.empty_since is None:

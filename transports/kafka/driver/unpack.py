@@ -42,7 +42,9 @@ def unpacked(batch: Any, limit: int) -> tuple[bytes, int]:
     try:
         data = _UNPACK[kind](packed, limit)
     except Exception as error:  # each library has a tree of errors of its own
-        raise UnpackError(f"it can't be decompressed: {str(error) or type(error).__name__}") from error
+        raise UnpackError(
+            f"it can't be decompressed: {str(error) or type(error).__name__}"
+        ) from error
     if len(data) > limit:
         raise UnpackError(f"decompressed it has more than {limit} bytes")
     return data, 0
