@@ -217,7 +217,9 @@ class InFlight:
         """Take what the broker said of a service: calls that waited for one are sent, or fail."""
         with self._lock:
             ready, lost = self._tracker.learned(peer, state, self._clock(), off=off)
-        self.wake()  # attempts and questions may follow sooner than the timer knows
+            due = self._tracker.next_deadline()
+        if due is not None:
+            self._watch(due)
         for attempt in ready:
             self._attempt(attempt)
         self._end_unserved(lost)
@@ -234,7 +236,7 @@ class InFlight:
     def next_tick(self) -> float | None:
         """Return when `tick` must be called at the latest, None while nothing waits."""
         with self._lock:
-            self._next_tick = self._tracker.next()
+            self._next_tick = self._tracker.next_deadline()
             return self._next_tick
 
     def tick(self) -> None:

@@ -190,7 +190,7 @@ class Tracker:
 
     # -- time passes ---------------------------------------------------------------------------
 
-    def next(self) -> float | None:
+    def next_deadline(self) -> float | None:
         """Return when `due` will next have something to do."""
         tables = (self.pending, self.waiting, self._resends, self.peers)
         moments = [table.next_deadline() for table in tables]
