@@ -16,8 +16,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from transports.base import Address, Delivery, Receipt
 from transports.errors import TransportError
+from transports.kafka.commits import Commits, Round, Told, Waiter
 from transports.kafka.config import KafkaConfig
+from transports.kafka.custody import Share
 from transports.kafka.fork import check_not_forked
+from transports.kafka.ledger import Claim
 from transports.kafka.offsets import Offsets, PartitionLog
 from transports.kafka.records import Record
 from transports.kafka.session import Session
@@ -29,24 +32,9 @@ __all__ = ["SharedReceiver"]
 _log = get_logger(__name__)
 
 
-class _Share:
-    """The custody of what is handed out of one partition."""
-
-    def __init__(self, receiver: "SharedReceiver", log: PartitionLog) -> None:
-        self._receiver = receiver
-        self._log = log
-
-    def ack(self, delivery: Delivery) -> bool:
-        return self._receiver.settle(self._log, delivery.receipt.offset)
-
-    def begin(self, delivery: Delivery) -> None:
-        pass
-
-    def commit(self, delivery: Delivery, then: Callable[[bool], object]) -> None:
-        then(delivery.acked or self._log.held)
-
-    def owned(self, delivery: Delivery) -> bool:
-        return self._log.held
+_COMMIT_PAUSE = 0.1
+_LAPSED = 0.05
+"""How soon to look again whether the broker has answered, while it is in doubt what is ours."""
 
 
 class SharedReceiver:
@@ -67,7 +55,9 @@ class SharedReceiver:
         self._paused = False
         self._starved = False  # whether something is queued that there was no room to hand out
         self._revoking = False
-        self._committing = False
+        self._spoken = False  # whether the last word on what is held has been taken
+        self._shares: dict[PartitionLog, Share] = {}
+        self._commits = Commits()
         self._commit_at = 0.0
         self._session = self._begin()
         self._await_join()
@@ -94,7 +84,8 @@ class SharedReceiver:
                 deliveries = self._hand_out()
                 now = time.monotonic()
                 if not deliveries and now < (until := min(deadline, self._commit_at)):
-                    self._changed.wait(until - now)
+                    lapsed = self._queue and not self._session.leased()
+                    self._changed.wait(min(until - now, _LAPSED) if lapsed else until - now)
                     now = time.monotonic()
                     deliveries = () if self._closed else self._hand_out()
             self._do_duties(now)
@@ -110,6 +101,10 @@ class SharedReceiver:
             self._queue.clear()
             self._changed.notify_all()
         self._session.stop(timeout)
+        with self._changed:
+            self._offsets.release()
+            told = self._commits.close()
+        _tell(told)
 
     # From the session's thread, and kafka-python's I/O thread
 
@@ -133,16 +128,18 @@ class SharedReceiver:
                 self._failure = error
                 self._changed.notify_all()
 
-    def assigned(
-        self, session: Session, starts: Mapping[int, int | None], topic_id: object
-    ) -> None:
+    def assigned(self, session: Session, claims: Mapping[int, Claim], topic_id: object) -> None:
         """Hold these partitions."""
         with self._changed:
-            if session is self._session:
-                self._revoking = False
+            told: Told = []
+            if session is self._session and not self._closed:
+                self._revoking = self._spoken = False
                 self._paused = False
-                self._offsets.assign(starts, topic_id)
+                self._shares.clear()
+                self._offsets.assign(claims, topic_id)
+                told = self._commits.lost()
                 self._changed.notify_all()
+        _tell(told)
 
     def revoking(self, session: Session) -> None:
         """Hand out nothing more of what is held."""
@@ -157,18 +154,44 @@ class SharedReceiver:
         with self._changed:
             return session is not self._session or self._closed or self._offsets.drained()
 
-    def committable(self, session: Session) -> Mapping[int, int]:
-        """Return the offsets to commit before partitions are given up."""
+    def committable(self, session: Session, *, final: bool) -> Round:
+        """Return what to commit; after the last word, nothing but that."""
         with self._changed:
-            return self._offsets.committable() if session is self._session else {}
+            if session is not self._session or (self._spoken and not final):
+                return Round({}, [])
+            if final:
+                self._spoken = True
+                return self._commits.begin(self._offsets.handover(session.note_limit))
+            wanted = self._commits.wanted()
+            return self._commits.begin(self._offsets.committable(wanted, session.note_limit))
+
+    def committed(self, session: Session, round_: Round) -> None:
+        """Tell those who waited for it."""
+        with self._changed:
+            if session is self._session:
+                self._offsets.committed(round_.marks)
+            told = self._commits.succeeded(round_)
+        _tell(told)
+        self._commit_again(0.0)
+
+    def not_committed(self, session: Session, round_: Round, *, lost: bool) -> None:
+        """Try again for those who wait, as long as the partitions are held."""
+        del session  # a round knows whether it still counts
+        with self._changed:
+            told = self._commits.failed(round_, lost=lost)
+        _tell(told)
+        self._commit_again(_COMMIT_PAUSE)
 
     def released(self, session: Session) -> None:
         """Hold nothing."""
         with self._changed:
+            told: Told = []
             if session is self._session:
                 self._queue.clear()
                 self._queued_bytes = 0
                 self._offsets.release()
+                told = self._commits.lost()
+        _tell(told)
 
     # Under the lock
 
@@ -185,12 +208,13 @@ class SharedReceiver:
 
     def _hand_out(self) -> Sequence[Delivery]:
         """Take from the queue what the bound admits."""
-        if not self._queue:
+        if not self._queue or not self._session.leased():
+            # What was fetched since others may have read the log's end would come to them unmarked.
             return ()
         room = self._config.max_unacked - self._offsets.in_flight
         space = self._config.max_unacked_bytes - self._offsets.in_flight_bytes
         deliveries: list[Delivery] = []
-        shares: dict[PartitionLog, _Share] = {}
+        shares = self._shares
         while self._queue and len(deliveries) < room and space > 0:
             partition, record = self._queue.popleft()
             offset, timestamp, message, size, problem = record
@@ -200,10 +224,14 @@ class SharedReceiver:
                 continue
             share = shares.get(log)
             if share is None:
-                share = shares[log] = _Share(self, log)
+                share = shares[log] = Share(self, log)
             space -= size
             receipt = Receipt(self._topic, partition, offset)
-            deliveries.append(Delivery(message, receipt, timestamp / 1000, share, problem=problem))
+            delivery = Delivery(message, receipt, timestamp / 1000, share, problem=problem)
+            if log.redelivered(offset):
+                delivery.redelivered = True
+                delivery.crashes = log.crashes(offset)
+            deliveries.append(delivery)
         self._starved = bool(self._queue)
         return deliveries
 
@@ -222,6 +250,44 @@ class SharedReceiver:
             member.settled()
         return True
 
+    def begin(self, log: PartitionLog, offset: int) -> None:
+        """Note that work on a suspect begins."""
+        with self._changed:
+            log.begin(offset)
+
+    def commit(self, log: PartitionLog, delivery: Delivery, then: Callable[[bool], object]) -> None:
+        """See `Delivery.commit`."""
+        offset, member = delivery.receipt.offset, None
+        with self._changed:
+            verdict = self._verdict(log, offset, acked=delivery.acked)
+            if verdict is None and self._commits.add(Waiter(log, offset, log.begun(offset), then)):
+                member = self._session.member
+        if verdict is not None:
+            then(verdict)
+        elif member is not None:
+            member.begin_commit()
+
+    def _verdict(self, log: PartitionLog, offset: int, *, acked: bool) -> bool | None:
+        """Say what is known of a message's settling without a commit; None: that must tell."""
+        if acked and offset < (log.committed or 0):
+            return True
+        if self._closed or not log.held or not (acked or log.in_flight(offset)):
+            return False
+        return None if acked or log.begun(offset) else True
+
+    def owns(self, share: Share) -> bool:
+        """Whether a share's partition has been ours all the time, and certainly is."""
+        with self._changed:
+            lasting = share.log.held and self._shares.get(share.log) is share
+            return lasting and not (self._revoking or self._closed) and self._session.leased()
+
+    def _commit_again(self, delay: float) -> None:
+        with self._changed:
+            again = self._commits.again(allowed=not (self._spoken or self._closed))
+            member = self._session.member
+        if again and member is not None:
+            member.begin_commit(delay)
+
     def _do_duties(self, now: float) -> None:
         """Resume, commit, and see whether the session gets anywhere."""
         with self._changed:
@@ -230,25 +296,15 @@ class SharedReceiver:
                 self._paused = False
                 member.resume_all()
             due = now >= self._commit_at and not self._closed
-            commit = due and not self._committing and bool(self._offsets.committable())
-            self._committing = self._committing or commit
+            commit = due and member is not None and self._commits.due(changed=self._offsets.changed)
+            told = self._commits.lost() if due else []
             if due:
                 self._commit_at = now + self._config.commit_interval
+        _tell(told)
         if member is not None and commit:
-            member.begin_commit().add_callback(self._committed).add_errback(self._not_committed)
+            member.begin_commit()
         if due:
             self._watch(session, now)
-
-    def _committed(self, offsets: Mapping[int, int]) -> None:
-        with self._changed:
-            self._committing = False
-            self._offsets.committed(offsets)
-
-    def _not_committed(self, error: BaseException) -> None:
-        """Leave it to the next round; a rebalance under way has committed already."""
-        with self._changed:
-            self._committing = False
-        _log.debug("kafka.commit_failed", topic=self._topic, why=str(error))
 
     def _watch(self, session: Session, now: float) -> None:
         """Begin another session where this one is stuck."""
@@ -262,8 +318,10 @@ class SharedReceiver:
             self._offsets.release()
             self._queue.clear()
             self._queued_bytes = 0
-            self._revoking = self._committing = False
+            self._revoking = self._spoken = False
+            told = self._commits.close()
             self._session = self._begin()
+        _tell(told)
         session.abandon()
 
     def _begin(self) -> Session:
@@ -287,3 +345,9 @@ class SharedReceiver:
         if error is not None:
             self.close(1.0)
             raise error
+
+
+def _tell(told: Told) -> None:
+    """Call those who waited; never under the lock."""
+    for then, kept in told:
+        then(kept)

@@ -12,13 +12,16 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from transports import failpoints
 from transports.errors import AddressUnknown, TransportError
+from transports.kafka.commits import Round
 from transports.kafka.config import KafkaConfig
 from transports.kafka.connection import connect, driver_settings
 from transports.kafka.driver import kafka_errors
-from transports.kafka.driver.consume import Member
 from transports.kafka.driver.fetch import UnreadableBatch
+from transports.kafka.driver.member import Member
 from transports.kafka.errors import group_failure
+from transports.kafka.ledger import LIMIT, Claim, Note, Offer, claim, write
 from transports.kafka.records import Record
 from transports.kafka.unreadable import Strikes
 from transports.log import get_logger
@@ -28,6 +31,14 @@ __all__ = ["Session", "SessionOwner"]
 _log = get_logger(__name__)
 _PAUSE, _BACKOFF = 0.1, 1.0
 _SILENCE_MS = 30_000
+_LEASE = 0.9
+"""For how much of the session timeout after a sign of life nobody else can have our partitions."""
+_LOST = (
+    kafka_errors.CommitFailedError,
+    kafka_errors.FencedInstanceIdError,
+    kafka_errors.IllegalGenerationError,
+    kafka_errors.UnknownMemberIdError,
+)
 
 
 class SessionOwner(Protocol):
@@ -36,11 +47,13 @@ class SessionOwner(Protocol):
     def arrived(self, session: "Session", polled: Sequence[tuple[int, list[Record]]]) -> None: ...
     def failed(self, session: "Session", error: TransportError) -> None: ...
     def assigned(
-        self, session: "Session", starts: Mapping[int, int | None], topic_id: object
+        self, session: "Session", claims: Mapping[int, Claim], topic_id: object
     ) -> None: ...
     def revoking(self, session: "Session") -> None: ...
     def drained(self, session: "Session") -> bool: ...
-    def committable(self, session: "Session") -> Mapping[int, int]: ...
+    def committable(self, session: "Session", *, final: bool) -> Round: ...
+    def committed(self, session: "Session", round_: Round) -> None: ...
+    def not_committed(self, session: "Session", round_: Round, *, lost: bool) -> None: ...
     def released(self, session: "Session") -> None: ...
 
 
@@ -61,9 +74,22 @@ class Session:
         """When the last poll began."""
         self.joining_since: float | None = time.monotonic()
         """Since when there is no assignment; None while there is one."""
+        self.note_limit = LIMIT
+        """Characters that the broker takes beside an offset."""
         self._thread = threading.Thread(
             target=self._run, name=f"rpc-kafka-poll-{config.client_id}-{topic}", daemon=True
         )
+
+    def leased(self) -> bool:
+        """Whether the broker can't have given our partitions to others, by the monotonic clock.
+
+        Time goes on for a process that is stopped: when it wakes it has no lease, until the broker
+        has answered it again.
+        """
+        member = self.member
+        if member is None:
+            return False
+        return time.monotonic() < member.renewed_at + _LEASE * self._config.session_timeout
 
     def start(self) -> None:
         """Begin to connect and to poll."""
@@ -142,6 +168,8 @@ class Session:
         try:
             polled = member.next_records(self._config.poll_timeout)
             if polled:
+                if failpoints.on:
+                    failpoints.hit("group.fetched")
                 self._owner.arrived(self, polled)
             else:
                 self._check_topic(member)
@@ -181,14 +209,24 @@ class Session:
 
     # From kafka-python's I/O thread
 
-    def assigned(self, starts: Mapping[int, int | None], topic_id: object) -> None:
+    def claim(self, offers: Mapping[int, Offer]) -> Mapping[int, Claim]:
+        """Take over what predecessors left."""
+        return {partition: claim(offer) for partition, offer in offers.items()}
+
+    def text(self, note: Note) -> str:
+        """Write a note as long as the broker takes it."""
+        return write(note, self.note_limit)[0]
+
+    def assigned(self, claims: Mapping[int, Claim], topic_id: object) -> None:
         """Pass on what is ours now."""
         self.joining_since = None
-        _log.info("kafka.assigned", topic=self._topic, partitions=sorted(starts))
-        self._owner.assigned(self, starts, topic_id)
+        _log.info("kafka.assigned", topic=self._topic, partitions=sorted(claims))
+        self._owner.assigned(self, claims, topic_id)
 
     def revoking(self, partitions: frozenset[int]) -> None:
         """Pass on that a rebalance has begun."""
+        if failpoints.on:
+            failpoints.hit("group.revoking")
         self.joining_since = time.monotonic()
         if partitions:
             _log.info("kafka.revoking", topic=self._topic, partitions=sorted(partitions))
@@ -198,9 +236,35 @@ class Session:
         """Whether the rebalance need not wait for what is in flight."""
         return self._owner.drained(self)
 
-    def committable(self) -> Mapping[int, int]:
-        """Return what is to be committed before the rebalance."""
-        return self._owner.committable(self)
+    def committable(self, *, final: bool) -> Round:
+        """Return what is to be committed, at last where partitions are given up."""
+        return self._owner.committable(self, final=final)
+
+    def committed(self, round_: Round) -> None:
+        """Pass on that it is."""
+        self._owner.committed(self, round_)
+
+    def not_committed(self, round_: Round, error: Exception) -> bool:
+        """Pass on that it may not be; tell whether to try again."""
+        self._shorten(error)
+        lost = isinstance(error, _LOST)
+        self._owner.not_committed(self, round_, lost=lost)
+        return not lost
+
+    def not_taken(self, error: Exception) -> None:
+        """See whether the next attempt must say less."""
+        self._shorten(error)
+
+    def _shorten(self, error: Exception) -> None:
+        if isinstance(error, kafka_errors.OffsetMetadataTooLargeError):
+            self.note_limit //= 2
+            _log.warning(
+                "kafka.notes_shortened",
+                topic=self._topic,
+                to=self.note_limit,
+                why="the broker's offset.metadata.max.bytes is smaller than its default of 4096; "
+                "after a crash more is delivered again",
+            )
 
     def gave_up(self) -> None:
         """Pass on that nothing is ours."""

@@ -7,14 +7,13 @@ Owner of a consumer: the thread that polls it. What may be called from others sa
 only what kafka-python locks, or what runs on its I/O thread.
 """
 
-import contextlib
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from kafka import KafkaConsumer
-from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener, SubscriptionState
+from kafka.consumer.subscription_state import SubscriptionState
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.errors import (
     KafkaError,
@@ -22,9 +21,7 @@ from kafka.errors import (
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
 )
-from kafka.future import Future
-from kafka.net.wakeup_notifier import WakeupNotifier
-from kafka.structs import OffsetAndMetadata, TopicPartition
+from kafka.structs import TopicPartition
 from kafka.util import ensure_valid_topic_name
 
 from transports.kafka.driver.client import Client
@@ -33,11 +30,11 @@ from transports.kafka.driver.fetch import TolerantFetcher
 from transports.kafka.records import Record
 from transports.log import get_logger
 
-__all__ = ["Consumer", "Member", "MemberEvents", "Reader"]
+__all__ = ["Consumer", "Reader"]
 
 _log = get_logger(__name__)
-_COMMIT_MS = 1000
-_FETCH_MS = 5000
+COMMIT_MS = 1000
+"""How long one attempt to commit may take where others wait for it."""
 _CLOSE_GRACE = 0.3
 """What closing may take beyond its timeout: answers are in, threads end."""
 
@@ -65,7 +62,7 @@ class Consumer(KafkaConsumer):  # type: ignore[misc]  # kafka-python is untyped
         self._closed = False
         self._iterator = None
         self._consumer_timeout = float("inf")
-        self._commit_ms = float(_COMMIT_MS)
+        self._commit_ms = float(COMMIT_MS)
 
     @property
     def trouble(self) -> BaseException | None:
@@ -130,7 +127,7 @@ class Consumer(KafkaConsumer):  # type: ignore[misc]  # kafka-python is untyped
 
     def _shut(self, timeout: float) -> None:
         half = timeout * 500
-        self._commit_ms = min(_COMMIT_MS, half)
+        self._commit_ms = min(COMMIT_MS, half)
         try:
             self.close(autocommit=False, timeout_ms=half)
         except (KafkaError, RuntimeError, OSError, ReferenceError) as error:
@@ -157,134 +154,3 @@ class Reader(Consumer):
         if position is None:
             raise self.trouble or KafkaTimeoutError(f"no position in {self.topic}/{partition}")
         return position
-
-
-class MemberEvents(Protocol):
-    """What a group member tells its owner, on kafka-python's I/O thread: nothing may block."""
-
-    def assigned(self, starts: Mapping[int, int | None], topic_id: object) -> None:
-        """These partitions are ours now, from these committed offsets (None: never committed).
-
-        A topic that was deleted and made anew has another `topic_id`.
-        """
-
-    def revoking(self, partitions: frozenset[int]) -> None:
-        """These partitions will be given up when `drained` says so, or in a while."""
-
-    def drained(self) -> bool:
-        """Whether nothing of the partitions that are being given up is in flight."""
-        ...
-
-    def committable(self) -> Mapping[int, int]:
-        """The offsets to commit before the partitions are given up."""
-        ...
-
-    def gave_up(self) -> None:
-        """No partition is ours."""
-
-
-class Member(Consumer):
-    """Reads a topic as a member of a group."""
-
-    def __init__(
-        self,
-        client: Client,
-        settings: Mapping[str, Any],
-        topic: str,
-        events: MemberEvents,
-        revoke_timeout: float,
-    ) -> None:
-        super().__init__(client, settings, topic)
-        self._events = events
-        self._settled = WakeupNotifier(self._net)
-        self._revoke_timeout = revoke_timeout
-
-    def join(self, timeout: float) -> None:
-        """Subscribe; the polls that follow join the group. Raises as `find_topic`.
-
-        What is known of the topic is shown to the coordinator, which stock overlooks: it would join
-        a second time when it hears the same again.
-        """
-        self.find_topic(timeout)
-        self.subscribe([self.topic], listener=_Listener(self))
-        self._coordinator._handle_metadata_update(self._cluster)
-
-    def settled(self) -> None:
-        """Look again whether what is in flight is done. Any thread; when closed, nothing."""
-        if not self._closed:
-            with contextlib.suppress(RuntimeError):
-                self._settled.notify()
-
-    def begin_commit(self) -> Future:
-        """Begin to commit what is `committable`; the future gives it, on the I/O thread.
-
-        Any thread. It is asked for where assignments change too, so that nothing is committed of a
-        partition that has gone to another.
-        """
-        return self._manager.call_soon(self._commit)
-
-    def pause_all(self) -> None:
-        """Fetch nothing more from what is assigned. Any thread."""
-        for tp in self.assignment():
-            if self._subscription.is_assigned(tp):
-                self.pause(tp)
-
-    def resume_all(self) -> None:
-        """Fetch again from what is paused. Any thread."""
-        for tp in self.paused():
-            if self._subscription.is_assigned(tp):
-                self.resume(tp)
-
-    async def _give_up(self, partitions: frozenset[int]) -> None:
-        self._events.revoking(partitions)
-        deadline = time.monotonic() + self._revoke_timeout
-        while not self._events.drained() and (left := deadline - time.monotonic()) > 0:
-            await self._settled(left)
-        try:
-            await self._manager.wait_for(self.begin_commit(), self._commit_ms)
-        except KafkaError as error:
-            _log.warning("kafka.commit_failed", topic=self.topic, why=str(error))
-        finally:
-            self._events.gave_up()
-
-    async def _commit(self) -> Mapping[int, int]:
-        offsets = self._events.committable()
-        if offsets:
-            await self._coordinator._send_offset_commit_request(
-                {
-                    TopicPartition(self.topic, partition): OffsetAndMetadata(offset, "", -1)
-                    for partition, offset in offsets.items()
-                }
-            )
-        return offsets
-
-    async def _take_over(self, partitions: frozenset[int]) -> None:
-        tps = [TopicPartition(self.topic, partition) for partition in sorted(partitions)]
-        try:
-            found = await self._coordinator.fetch_committed_offsets_async(tps, timeout_ms=_FETCH_MS)
-        except KafkaError as error:
-            # The next poll asks again, for itself.
-            _log.warning("kafka.offsets_unknown", topic=self.topic, why=str(error))
-            found = {}
-        for tp, committed in found.items():
-            if self._subscription.is_assigned(tp):
-                self._subscription.seek(tp, committed.offset)
-        starts = {tp.partition: found[tp].offset if tp in found else None for tp in tps}
-        self._events.assigned(starts, self._cluster.topic_id(self.topic))
-
-
-class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped
-    """Passes rebalances on to the member. On the I/O thread."""
-
-    def __init__(self, member: Member) -> None:
-        self._member = member
-
-    async def on_partitions_revoked(self, revoked: Any) -> None:
-        await self._member._give_up(frozenset(tp.partition for tp in revoked))
-
-    async def on_partitions_assigned(self, assigned: Any) -> None:
-        await self._member._take_over(frozenset(tp.partition for tp in assigned))
-
-    async def on_partitions_lost(self, lost: Any) -> None:
-        _log.warning("kafka.lost", partitions=sorted(tp.partition for tp in lost))
-        self._member._events.gave_up()

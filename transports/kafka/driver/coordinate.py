@@ -2,12 +2,13 @@
 # - pyright brings stubs of kafka-python 2; what is meant here is 3.0
 """Group membership without lost joins and without stale positions."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 from kafka.coordinator.assignors.abstract import RebalanceProtocol
 from kafka.coordinator.consumer import ConsumerCoordinator
-from kafka.errors import KafkaError
+from kafka.errors import FencedInstanceIdError, KafkaError
 from kafka.future import Future
 from kafka.protocol.consumer import LeaveGroupRequest
 
@@ -41,6 +42,31 @@ class SteadyCoordinator(ConsumerCoordinator):  # type: ignore[misc]  # kafka-pyt
     """A coordinator that applies each join it began, and forgets positions in a rebalance."""
 
     _held: HeldJoin | None = None
+
+    renewed_at = -math.inf
+    """When that was sent, monotonic, which the broker last answered by taking us for a member."""
+
+    def _process_sync_group_response(self, response: Any, send_time: float) -> Any:
+        assignment = super()._process_sync_group_response(response, send_time)
+        self.renewed_at = send_time
+        return assignment
+
+    def _handle_heartbeat_response(self, response: Any, send_time: float) -> None:
+        """Take note of a heartbeat that was answered, and not of one in a rebalance.
+
+        There the broker waits for a join, for another while than that of a session.
+        """
+        try:
+            super()._handle_heartbeat_response(response, send_time)
+        except FencedInstanceIdError:
+            self.renewed_at = -math.inf
+            raise
+        self.renewed_at = max(self.renewed_at, send_time)
+
+    def reset_generation(self, *args: object, **options: object) -> None:
+        """Be no member any more; what was renewed counts no longer."""
+        self.renewed_at = -math.inf
+        super().reset_generation(*args, **options)
 
     @property
     def _join_task(self) -> Any:
