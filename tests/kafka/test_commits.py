@@ -2,7 +2,7 @@
 
 import pytest
 
-from transports.kafka.commits import Commits, Waiter
+from transports.kafka.commits import Commits, Waiter, tell
 from transports.kafka.ledger import Claim, Crashes, Note
 from transports.kafka.offsets import Offsets
 
@@ -24,11 +24,6 @@ def settled(held):
         return Waiter(log, offset, False, told.append)
 
     return wait
-
-
-def tell(told):
-    for then, kept in told:
-        then(kept)
 
 
 def test_the_first_who_waits_begins_a_commit_and_those_who_come_meanwhile_the_next(held, settled):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from transports.kafka.offsets import Mark, PartitionLog
 
-__all__ = ["Commits", "Round", "Told", "Waiter"]
+__all__ = ["Commits", "Round", "Told", "Waiter", "tell"]
 
 Told = list[tuple[Callable[[bool], object], bool]]
 """Whom to tell what, without holding a lock."""
@@ -119,3 +119,9 @@ def _says(mark: Mark, waiter: Waiter) -> bool:
     if waiter.begun:
         return waiter.offset in mark.note.begun or mark.covers(waiter.offset)
     return mark.covers(waiter.offset)
+
+
+def tell(told: Told) -> None:
+    """Call those who waited; not under a lock."""
+    for then, kept in told:
+        then(kept)

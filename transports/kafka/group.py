@@ -16,7 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from transports.base import Address, Delivery, Receipt
 from transports.errors import TransportError
-from transports.kafka.commits import Commits, Round, Told, Waiter
+from transports.kafka.commits import Round, Told, tell
+from transports.kafka.committer import Committer
 from transports.kafka.config import KafkaConfig
 from transports.kafka.custody import Share
 from transports.kafka.fork import check_not_forked
@@ -32,7 +33,6 @@ __all__ = ["SharedReceiver"]
 _log = get_logger(__name__)
 
 
-_COMMIT_PAUSE = 0.1
 _LAPSED = 0.05
 """How soon to look again whether the broker has answered, while it is in doubt what is ours."""
 
@@ -55,9 +55,8 @@ class SharedReceiver:
         self._paused = False
         self._starved = False  # whether something is queued that there was no room to hand out
         self._revoking = False
-        self._spoken = False  # whether the last word on what is held has been taken
         self._shares: dict[PartitionLog, Share] = {}
-        self._commits = Commits()
+        self._committer = Committer(self._changed, self._offsets)
         self._commit_at = 0.0
         self._session = self._begin()
         self._await_join()
@@ -103,8 +102,8 @@ class SharedReceiver:
         self._session.stop(timeout)
         with self._changed:
             self._offsets.release()
-            told = self._commits.close()
-        _tell(told)
+            told = self._committer.close()
+        tell(told)
 
     # From the session's thread, and kafka-python's I/O thread
 
@@ -132,14 +131,14 @@ class SharedReceiver:
         """Hold these partitions."""
         with self._changed:
             told: Told = []
-            if session is self._session and not self._closed:
-                self._revoking = self._spoken = False
+            if session is self._session:
+                self._revoking = False
                 self._paused = False
                 self._shares.clear()
                 self._offsets.assign(claims, topic_id)
-                told = self._commits.lost()
+                told = self._committer.assigned(session)
                 self._changed.notify_all()
-        _tell(told)
+        tell(told)
 
     def revoking(self, session: Session) -> None:
         """Hand out nothing more of what is held."""
@@ -156,31 +155,15 @@ class SharedReceiver:
 
     def committable(self, session: Session, *, final: bool) -> Round:
         """Return what to commit; after the last word, nothing but that."""
-        with self._changed:
-            if session is not self._session or (self._spoken and not final):
-                return Round({}, [])
-            if final:
-                self._spoken = True
-                return self._commits.begin(self._offsets.handover(session.note_limit))
-            wanted = self._commits.wanted()
-            return self._commits.begin(self._offsets.committable(wanted, session.note_limit))
+        return self._committer.committable(session, final=final)
 
     def committed(self, session: Session, round_: Round) -> None:
         """Tell those who waited for it."""
-        with self._changed:
-            if session is self._session:
-                self._offsets.committed(round_.marks)
-            told = self._commits.succeeded(round_)
-        _tell(told)
-        self._commit_again(0.0)
+        self._committer.committed(session, round_)
 
     def not_committed(self, session: Session, round_: Round, *, lost: bool) -> None:
         """Try again for those who wait, as long as the partitions are held."""
-        del session  # a round knows whether it still counts
-        with self._changed:
-            told = self._commits.failed(round_, lost=lost)
-        _tell(told)
-        self._commit_again(_COMMIT_PAUSE)
+        self._committer.not_committed(session, round_, lost=lost)
 
     def released(self, session: Session) -> None:
         """Hold nothing."""
@@ -190,8 +173,8 @@ class SharedReceiver:
                 self._queue.clear()
                 self._queued_bytes = 0
                 self._offsets.release()
-                told = self._commits.lost()
-        _tell(told)
+                told = self._committer.lost()
+        tell(told)
 
     # Under the lock
 
@@ -257,36 +240,13 @@ class SharedReceiver:
 
     def commit(self, log: PartitionLog, delivery: Delivery, then: Callable[[bool], object]) -> None:
         """See `Delivery.commit`."""
-        offset, member = delivery.receipt.offset, None
-        with self._changed:
-            verdict = self._verdict(log, offset, acked=delivery.acked)
-            if verdict is None and self._commits.add(Waiter(log, offset, log.begun(offset), then)):
-                member = self._session.member
-        if verdict is not None:
-            then(verdict)
-        elif member is not None:
-            member.begin_commit()
-
-    def _verdict(self, log: PartitionLog, offset: int, *, acked: bool) -> bool | None:
-        """Say what is known of a message's settling without a commit; None: that must tell."""
-        if acked and offset < (log.committed or 0):
-            return True
-        if self._closed or not log.held or not (acked or log.in_flight(offset)):
-            return False
-        return None if acked or log.begun(offset) else True
+        self._committer.commit(log, delivery, then)
 
     def owns(self, share: Share) -> bool:
         """Whether a share's partition has been ours all the time, and certainly is."""
         with self._changed:
             lasting = share.log.held and self._shares.get(share.log) is share
             return lasting and not (self._revoking or self._closed) and self._session.leased()
-
-    def _commit_again(self, delay: float) -> None:
-        with self._changed:
-            again = self._commits.again(allowed=not (self._spoken or self._closed))
-            member = self._session.member
-        if again and member is not None:
-            member.begin_commit(delay)
 
     def _do_duties(self, now: float) -> None:
         """Resume, commit, and see whether the session gets anywhere."""
@@ -296,13 +256,10 @@ class SharedReceiver:
                 self._paused = False
                 member.resume_all()
             due = now >= self._commit_at and not self._closed
-            commit = due and member is not None and self._commits.due(changed=self._offsets.changed)
-            told = self._commits.lost() if due else []
+            told = self._committer.due() if due else []
             if due:
                 self._commit_at = now + self._config.commit_interval
-        _tell(told)
-        if member is not None and commit:
-            member.begin_commit()
+        tell(told)
         if due:
             self._watch(session, now)
 
@@ -318,10 +275,10 @@ class SharedReceiver:
             self._offsets.release()
             self._queue.clear()
             self._queued_bytes = 0
-            self._revoking = self._spoken = False
-            told = self._commits.close()
+            self._revoking = False
+            told = self._committer.abandon()
             self._session = self._begin()
-        _tell(told)
+        tell(told)
         session.abandon()
 
     def _begin(self) -> Session:
@@ -345,9 +302,3 @@ class SharedReceiver:
         if error is not None:
             self.close(1.0)
             raise error
-
-
-def _tell(told: Told) -> None:
-    """Call those who waited; never under the lock."""
-    for then, kept in told:
-        then(kept)
