@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help test lint types unit kafka examples wheel demo bench chaos soak crash rebalance overload clean
+.PHONY: help test lint types unit kafka examples wheel demo bench chaos soak crash rebalance overload fuzz clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/	/'
@@ -49,6 +49,12 @@ rebalance: .venv/dev ## how long partitions go without service when a group chan
 
 overload: .venv/dev ## goodput, refusals and recovery of a server at twice its capacity
 	$(BIN)/python -m benchmarks.overload $(ARGS)
+
+fuzz: .venv/dev ## random bytes to servers, clients and readers of batches; MINUTES=10
+	@end=$$(($$(date +%s) + 60 * $(or $(MINUTES),10))); \
+	while [ $$(date +%s) -lt $$end ]; do \
+		RPC_FUZZ_EXAMPLES=20 $(BIN)/pytest -q --timeout 600 --hypothesis-seed=random tests/fuzz || exit 1; \
+	done
 
 clean: ## remove what the targets made
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -123,6 +123,13 @@ def test_a_record_that_lies_about_its_length_ends_the_batch():
     assert "the rest of the batch can't be read" in str(records[1].problem)
 
 
+@pytest.mark.parametrize("length", range(6))
+def test_a_mebibyte_of_what_is_too_short_for_records_is_one_problem(length):
+    (record,) = list(read_records(bytes([length * 2]) * (1 << 20), 0, 2**31 - 1, START))
+
+    assert record.problem.startswith("the rest of the batch can't be read: a record claims")
+
+
 @UNHURRIED
 @given(
     messages=st.lists(MESSAGES, min_size=1, max_size=4),

@@ -14,6 +14,7 @@ from transports.base import Headers, Message
 __all__ = ["Base", "HeadersMemo", "Record", "read_records"]
 
 _NOTHING = Message(b"")
+_SHORTEST = 6  # a byte for each field; what claims less was never a record, nor is what follows
 
 
 class Record(NamedTuple):
@@ -89,7 +90,7 @@ def read_records(data: bytes, position: int, count: int, base: Base) -> Iterator
         try:
             length, start = _varint(data, position)
             end = start + length
-            if length < 0 or end > len(data):
+            if length < _SHORTEST or end > len(data):
                 raise ValueError(f"a record claims {length} bytes of {len(data) - start}")
         except (IndexError, ValueError) as error:
             problem = f"the rest of the batch can't be read: {error}"
