@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,6 +36,7 @@ __all__ = ["main"]
 
 _KEYS = 16  # of each client: no two clients write to one key, so that order can be told
 _LAST = 10
+_MOMENT = 0.1
 _PATIENCE = 30.0
 RETRY = RetryPolicy(attempts=6, attempt_timeout=1.0)
 
@@ -150,8 +152,8 @@ def main() -> None:
     rate, seed = float(sys.argv[4]), int(sys.argv[5])
     end_with_parent()
     history = Writer(folder, "client", number)
-    stopping = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    asked: list[int] = []  # an Event's lock may be held by the very thread that a signal interrupts
+    signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
     url = f"kafka://{bootstrap}?client_id=chaos-client"
     client: ChaosClient | None = None
 
@@ -167,7 +169,7 @@ def main() -> None:
         client.last()
         print("ready", flush=True)
         start_gauges(history, lambda: {"pending": channel.pending, "in_flight": 0})
-        loop(client, rate, stopping)
+        loop(client, rate, asked)
         settled = client.settle(_PATIENCE)
         for _ in range(_LAST):
             client.last()
@@ -177,12 +179,18 @@ def main() -> None:
         )
 
 
-def loop(client: ChaosClient, rate: float, stopping: threading.Event) -> None:
-    """Make calls at `rate` a second; what was missed while we stood still is not caught up."""
+def loop(client: ChaosClient, rate: float, asked: Sequence[int]) -> None:
+    """Make calls at `rate` a second until `asked` to end.
+
+    What was missed for more than a moment, as while we were stopped, is not caught up.
+    """
     due = time.monotonic()
-    while not stopping.wait(max(0.0, due - time.monotonic())):
+    while not asked:
+        if (wait := due - time.monotonic()) > 0:
+            time.sleep(min(wait, _MOMENT))
+            continue
         client.one()
-        due = max(due + 1 / rate, time.monotonic() - 0.1)
+        due = max(due + 1 / rate, time.monotonic() - _MOMENT)
 
 
 if __name__ == "__main__":

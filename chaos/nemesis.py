@@ -159,14 +159,15 @@ class Nemesis:
         index = self._server(step)
         self._stopped_in_order(self._fleet.servers[index])
         armed = {
-            "RPC_FAILPOINTS": f"{step.detail}:kill@{10 + step.target % 20}",
+            "RPC_FAILPOINTS": step.detail,
             "RPC_FAILPOINTS_LOG": str(self._bites),
         }
-        dying = self._fleet.replace(
-            self._fleet.servers, index, lambda number: self._fleet.server(number, armed)
-        )
-        see(lambda: not dying.running, f"failpoint {step.detail} did not bite", 20.0)
-        if f"{dying.pid} {step.detail} kill\n" not in self._bites.read_text("ascii"):
+        self._fleet.servers[index].kill()
+        dying = self._fleet.server(self._fleet.servers[index].number, armed)
+        self._fleet.servers[index] = dying  # it may die before it is ready
+        see(lambda: not dying.running, f"failpoint {step.detail} did not bite", 30.0)
+        point = step.detail.partition(":")[0]
+        if f"{dying.pid} {point} kill\n" not in _text(self._bites):
             raise Unobserved(f"failpoint {step.detail}: pid {dying.pid} died of something else")
         self._history.write("fault", name="crash-server", phase="on", args={"pid": dying.pid})
         yield
@@ -255,6 +256,10 @@ _NETWORK: dict[str, tuple[Rules, str, bool]] = {
     "lose-requests": (Rules(drop=frozenset({(UP, Api.PRODUCE)}), drop_share=0.05), "drop", False),
 }
 """Rules, the bite that shows them, and whether connections are cut so that new ones meet them."""
+
+
+def _text(path: Path) -> str:
+    return path.read_text("ascii") if path.exists() else ""
 
 
 def pause(seconds: float) -> None:

@@ -14,14 +14,21 @@ SHORTEST, LONGEST = 5.0, 8.0
 QUIET_SHARE = 0.25
 PAIR_SHARE = 0.2
 
-FAILPOINTS = (
-    "server.taken",
-    "server.before_handler",
-    "server.after_handler",
-    "server.before_reply",
-    "server.reply_acked",
-)
-"""Where a server is let die between taking a request and committing it."""
+FAILPOINTS = {
+    "server.taken": 30,
+    "server.before_handler": 30,
+    "server.after_handler": 30,
+    "server.before_reply": 30,
+    "server.reply_acked": 30,
+    "server.before_ack": 30,
+    "idempotency.begin": 5,
+    "idempotency.finish": 5,
+    "group.fetched": 20,
+    "group.before_commit": 4,
+    "group.after_commit": 4,
+}
+"""Where a server is let die between taking a request and committing it, and at which pass at the
+latest: what is passed once a second is not passed thirty times while a fault lasts."""
 
 PROCESS = (
     "kill-server",
@@ -58,6 +65,7 @@ class Step(NamedTuple):
     everywhere: bool = False
     """Of a network fault: before all brokers, not one."""
     detail: str = ""
+    """Of a failpoint: what arms it."""
 
 
 class Period(NamedTuple):
@@ -114,5 +122,8 @@ def _group(name: str) -> int:
 
 
 def _step(name: str, chance: random.Random) -> Step:
-    detail = chance.choice(FAILPOINTS) if name == "failpoint" else ""
+    detail = ""
+    if name == "failpoint":
+        point, latest = chance.choice(list(FAILPOINTS.items()))
+        detail = f"{point}:kill@{chance.randint(1, latest)}"
     return Step(name, chance.randrange(1000), chance.random() < 0.3, detail)

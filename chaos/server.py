@@ -8,6 +8,7 @@ from chaos.effects import Ledger
 from chaos.gauges import start_gauges
 from chaos.history import Writer
 from chaos.recording import RecordingTransport
+from chaos.watching import watch_groups
 from chaos.workload import ChaosServer
 from rpc import Server, SqliteStore, open_transport, serve
 
@@ -20,6 +21,7 @@ def main() -> None:
     end_with_parent()
     history = Writer(folder, "server", number)
     url = f"kafka://{bootstrap}?client_id=chaos-server"
+    watch_groups(history)
     effects = folder / "effects.sqlite"
     with (
         RecordingTransport(open_transport(url), history) as transport,
