@@ -46,6 +46,10 @@ class Catalog:
             for name, handler in handlers.items()
             for codec in codecs
         }
+        self.has_async = any(handler.is_async for handler in handlers.values())
+        """Whether there are handlers for an event loop."""
+        self.has_sync = not all(handler.is_async for handler in handlers.values())
+        """Whether there are handlers for threads."""
         self._turns = {name: Turn(name, limit.running) for name, limit in limits.items()}
         self._clock = clock
 

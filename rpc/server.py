@@ -1,13 +1,13 @@
 """A server: one receiver and one thread for each service, workers for handlers, one event loop.
 
 Threads: `rpc-server-<service>` receives and decides, and is the only one that touches its
-receiver until `stop` closes it; `rpc-worker-N` and `rpc-loop` run handlers and send replies.
+receiver until `stop` closes it; `Engine` has those that run handlers.
 """
 
-import asyncio
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Self, TypedDict
 
@@ -20,24 +20,17 @@ from contracts import (
     ServiceSpec,
     check_implementation,
 )
-from rpc.admission import Admission
-from rpc.broker_time import BrokerTime
 from rpc.catalog import Catalog
 from rpc.clock import Clock, monotonic
 from rpc.config import transport_url
-from rpc.dead_letters import DeadLetters
-from rpc.dispatcher import Answer, Dispatcher
-from rpc.execution import Execution
+from rpc.dispatcher import Dispatcher
+from rpc.engine import Engine
 from rpc.idempotency import IdempotencyStore, MemoryStore
 from rpc.intake import Intake
 from rpc.interceptor import Interceptor
-from rpc.job import Job
-from rpc.limits import Limit, Limits
-from rpc.overload import Overload
+from rpc.limits import Limit
 from rpc.replays import Replays
 from rpc.route import request_address
-from rpc.settlement import Settlement
-from rpc.workers import EventLoop, Workers
 from transports import failpoints
 from transports.base import Receiver, Transport
 from transports.errors import TransportError
@@ -48,9 +41,6 @@ __all__ = ["Server", "ServerOptions"]
 
 _log = get_logger("rpc.server")
 _RECEIVE_WAIT = 0.2  # seconds; how long a drain waits at most for the receiving threads
-_PATIENCE = 0.5  # seconds for which a burst beyond `max_in_flight` waits before it is refused
-_REMEMBERED = 10_000  # replies kept for requests that come twice
-_REMEMBERED_BYTES = 16 << 20
 
 
 class ServerOptions(TypedDict, total=False):
@@ -134,31 +124,30 @@ class Server:
         self.services = self._read(implementations)
         """What is served."""
         self._given = transport
-        self._worker_count = workers
-        self._limit = max_in_flight
-        self._limits = dict(limits or {})
-        if unknown := sorted(self._limits.keys() - self._handlers.keys()):
+        limited = dict(limits or {})
+        if unknown := sorted(limited.keys() - self._handlers.keys()):
             raise ValueError(
                 f"limits for {', '.join(unknown)}, which is not served; there is "
                 + ", ".join(sorted(self._handlers))
             )
         store = MemoryStore(clock=clock) if idempotency is None else idempotency
-        self._dispatcher = Dispatcher(interceptors, Replays(store))
-        self._keep_dead = dead_letters
-        self._max_crashes = max_crashes
-        self._max_body_bytes = max_body_bytes
-        self._codecs = tuple(codecs)
-        self._reply_topics = tuple(reply_topics)
+        self._make_engine = partial(
+            Engine,
+            Catalog(self._handlers, tuple(codecs), limited, clock, max_body_bytes),
+            Dispatcher(interceptors, Replays(store)),
+            workers=workers,
+            max_in_flight=max_in_flight,
+            limits=limited,
+            reply_topics=tuple(reply_topics),
+            dead_letters=dead_letters,
+            max_crashes=max_crashes,
+            clock=clock,
+            threads=threads,
+        )
         self._drain_timeout = drain_timeout
-        self._clock = clock
         self._threads = threads
         self._transport: Transport | None = None
-        self._intake: Intake | None = None
-        self._execution: Execution
-        self._settlement: Settlement
-        self._dead_letters: DeadLetters
-        self._workers: Workers[Job] | None = None
-        self._loop: EventLoop | None = None
+        self._engine: Engine | None = None
         self._receivers: list[Receiver] = []
         self._receiving: list[threading.Thread] = []
         self._stopping = threading.Event()
@@ -173,7 +162,7 @@ class Server:
             raise RuntimeError("the server was started before; make another")
         given = transport_url() if self._given is None else self._given
         self._transport = open_transport(given) if isinstance(given, str) else given
-        self._build(self._transport)
+        self._engine = self._make_engine(self._transport)
         try:
             for service in self.services:
                 address = request_address(service.full_name)
@@ -182,7 +171,7 @@ class Server:
             self._close(1.0)
             raise
         if self._threads:
-            self._start_threads()
+            self._start_threads(self._engine.intake)
         _log.info("server.started", services=[service.full_name for service in self.services])
         return self
 
@@ -194,14 +183,14 @@ class Server:
         many calls that concerns; a second call does nothing and returns 0, and so does one in a
         child process: the server is the parent's.
         """
-        if self._over.is_set() or self._intake is None or os.getpid() != self._pid:
+        if self._over.is_set() or self._engine is None or os.getpid() != self._pid:
             return 0
         self._stopping.set()
         for thread in self._receiving:
             thread.join()
         if failpoints.on:
             failpoints.hit("server.drain")
-        left = self._settlement.drain(self._drain_timeout if timeout is None else timeout)
+        left = self._engine.settlement.drain(self._drain_timeout if timeout is None else timeout)
         self._close(5.0)
         _log.info("server.stopped", unfinished=left)
         self._over.set()
@@ -225,28 +214,28 @@ class Server:
 
         Only for a server without threads.
         """
-        assert self._intake is not None, "start the server first"  # noqa: S101
+        assert self._engine is not None, "start the server first"  # noqa: S101
         taken = 0
         for receiver in self._receivers:
             for delivery in receiver.receive(0):
-                self._intake.take(delivery)
+                self._engine.intake.take(delivery)
                 taken += 1
         return taken
 
     @property
     def in_flight(self) -> int:
         """Requests taken and not yet settled."""
-        return 0 if self._intake is None else self._settlement.open
+        return 0 if self._engine is None else self._engine.settlement.open
 
     @property
     def rejected(self) -> int:
         """Messages dropped because they could be neither run nor answered."""
-        return 0 if self._intake is None else self._intake.rejected
+        return 0 if self._engine is None else self._engine.intake.rejected
 
     @property
     def dead_letters(self) -> int:
         """Messages of which a copy stands in `<service>.dead`."""
-        return 0 if self._intake is None else self._dead_letters.sent
+        return 0 if self._engine is None else self._engine.dead_letters.sent
 
     def __enter__(self) -> Self:
         return self.start()
@@ -258,36 +247,6 @@ class Server:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
-
-    def _build(self, transport: Transport) -> None:
-        catalog = Catalog(
-            self._handlers, self._codecs, self._limits, self._clock, self._max_body_bytes
-        )
-        self._settlement = Settlement(transport.send, catalog.codecs, catalog.default_codec)
-        self._dead_letters = DeadLetters(
-            transport, enabled=self._keep_dead, clock=self._clock, threads=self._threads
-        )
-        self._execution = Execution(
-            admission=Admission(
-                limit=self._limit, remembered=_REMEMBERED, remembered_bytes=_REMEMBERED_BYTES
-            ),
-            limits=Limits(self._limits),
-            overload=Overload(self._limit, _PATIENCE if self._threads else 0.0),
-            settlement=self._settlement,
-            start=self._start_job if self._threads else self._run_here,
-            stop=self._stop_job,
-            send=transport.send,
-            clock=self._clock,
-        )
-        self._intake = Intake(
-            catalog,
-            execution=self._execution,
-            settlement=self._settlement,
-            dead_letters=self._dead_letters,
-            time=BrokerTime(transport.now, transport.send),
-            reply_topics=self._reply_topics,
-            max_crashes=self._max_crashes,
-        )
 
     def _read(self, implementations: Sequence[object]) -> tuple[ServiceSpec, ...]:
         services: list[ServiceSpec] = []
@@ -301,25 +260,18 @@ class Server:
             raise ValueError("nothing to serve: pass an instance of an implementation")
         return tuple(services)
 
-    # -- threads -------------------------------------------------------------------------------
-
-    def _start_threads(self) -> None:
-        if not all(handler.is_async for handler in self._handlers.values()):
-            self._workers = Workers(self._worker_count, self._run_here)
-        if any(handler.is_async for handler in self._handlers.values()):
-            self._loop = EventLoop()
+    def _start_threads(self, intake: Intake) -> None:
         for service, receiver in zip(self.services, self._receivers, strict=True):
             thread = threading.Thread(
                 target=self._receive,
-                args=(receiver,),
+                args=(receiver, intake),
                 name=f"rpc-server-{service.full_name}",
                 daemon=True,
             )
             self._receiving.append(thread)
             thread.start()
 
-    def _receive(self, receiver: Receiver) -> None:
-        assert self._intake is not None  # noqa: S101 - set before the thread starts
+    def _receive(self, receiver: Receiver, intake: Intake) -> None:
         while not self._stopping.is_set():
             try:
                 deliveries = receiver.receive(_RECEIVE_WAIT)
@@ -330,46 +282,15 @@ class Server:
                 _log.error("server.failed", topic=receiver.address.topic, error=str(error))
                 return
             for delivery in deliveries:
-                self._intake.take(delivery)
-
-    # -- jobs ----------------------------------------------------------------------------------
-
-    def _start_job(self, job: Job) -> None:
-        if not job.handler.is_async and self._workers is not None:
-            self._workers.submit(job)
-        elif self._loop is not None:
-            self._loop.submit(self._run_async(job))
-
-    def _stop_job(self, job: Job) -> None:
-        """Cancel the task of a call that nobody waits for; a thread is told by `cancelled`."""
-        task = job.task
-        if task is not None and self._loop is not None:
-            self._loop.call(task.cancel)
-
-    async def _run_async(self, job: Job) -> None:
-        job.task = asyncio.current_task()
-        if self._execution.claim(job):
-            self._done(job, await self._dispatcher.run_async(job))
-
-    def _run_here(self, job: Job) -> None:
-        if job.handler.is_async:
-            asyncio.run(self._run_async(job))
-        elif self._execution.claim(job):
-            self._done(job, self._dispatcher.run(job))
-
-    def _done(self, job: Job, answer: Answer) -> None:
-        if answer is None:
-            self._execution.join(job)
-        else:
-            self._execution.finish(job, answer)
+                intake.take(delivery)
 
     def _close(self, timeout: float) -> None:
-        self._dead_letters.close(timeout)
+        engine = self._engine
+        if engine is not None:
+            engine.dead_letters.close(timeout)
         for receiver in self._receivers:
             receiver.close(timeout)
-        if self._workers is not None:
-            self._workers.close(1.0)  # idle ones end at once; a stuck one is left behind
-        if self._loop is not None:
-            self._loop.close(timeout)
+        if engine is not None:
+            engine.close(timeout)
         if self._transport is not None and self._transport is not self._given:
             self._transport.close(timeout)

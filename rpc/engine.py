@@ -1,0 +1,117 @@
+"""The parts of a server that is started, put together: what decides, what runs, what answers.
+
+Owns `rpc-worker-N` and `rpc-loop`, the threads that run handlers and send replies, and closes them.
+"""
+
+import asyncio
+from collections.abc import Mapping
+
+from rpc.admission import Admission
+from rpc.broker_time import BrokerTime
+from rpc.catalog import Catalog
+from rpc.clock import Clock
+from rpc.dead_letters import DeadLetters
+from rpc.dispatcher import Answer, Dispatcher
+from rpc.execution import Execution
+from rpc.intake import Intake
+from rpc.job import Job
+from rpc.limits import Limit, Limits
+from rpc.overload import Overload
+from rpc.settlement import Settlement
+from rpc.workers import EventLoop, Workers
+from transports.base import Transport
+
+__all__ = ["Engine"]
+
+_PATIENCE = 0.5  # seconds for which a burst beyond `max_in_flight` waits before it is refused
+_REMEMBERED = 10_000  # replies kept for requests that come twice
+_REMEMBERED_BYTES = 16 << 20
+
+
+class Engine:
+    """What is between the receivers of a server and its handlers. `Server` explains the options."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        dispatcher: Dispatcher,
+        transport: Transport,
+        *,
+        workers: int,
+        max_in_flight: int,
+        limits: Mapping[str, Limit],
+        reply_topics: tuple[str, ...],
+        dead_letters: bool,
+        max_crashes: int,
+        clock: Clock,
+        threads: bool,
+    ) -> None:
+        """Put the parts together; with `threads`, start workers and loop as handlers need them."""
+        self._dispatcher = dispatcher
+        self._workers: Workers[Job] | None = None
+        self._loop: EventLoop | None = None
+        self.settlement = Settlement(transport.send, catalog.codecs, catalog.default_codec)
+        self.dead_letters = DeadLetters(
+            transport, enabled=dead_letters, clock=clock, threads=threads
+        )
+        self._execution = Execution(
+            admission=Admission(
+                limit=max_in_flight, remembered=_REMEMBERED, remembered_bytes=_REMEMBERED_BYTES
+            ),
+            limits=Limits(limits),
+            overload=Overload(max_in_flight, _PATIENCE if threads else 0.0),
+            settlement=self.settlement,
+            start=self._start if threads else self._run,
+            stop=self._stop,
+            send=transport.send,
+            clock=clock,
+        )
+        self.intake = Intake(
+            catalog,
+            execution=self._execution,
+            settlement=self.settlement,
+            dead_letters=self.dead_letters,
+            time=BrokerTime(transport.now, transport.send),
+            reply_topics=reply_topics,
+            max_crashes=max_crashes,
+        )
+        if threads and catalog.has_sync:
+            self._workers = Workers(workers, self._run)
+        if threads and catalog.has_async:
+            self._loop = EventLoop()
+
+    def close(self, timeout: float) -> None:
+        """Stop workers and loop; a handler that is stuck is left behind."""
+        if self._workers is not None:
+            self._workers.close(1.0)  # idle ones end at once
+        if self._loop is not None:
+            self._loop.close(timeout)
+
+    def _start(self, job: Job) -> None:
+        if not job.handler.is_async and self._workers is not None:
+            self._workers.submit(job)
+        elif self._loop is not None:
+            self._loop.submit(self._run_async(job))
+
+    def _stop(self, job: Job) -> None:
+        """Cancel the task of a call that nobody waits for; a thread is told by `cancelled`."""
+        task = job.task
+        if task is not None and self._loop is not None:
+            self._loop.call(task.cancel)
+
+    def _run(self, job: Job) -> None:
+        if job.handler.is_async:
+            asyncio.run(self._run_async(job))
+        elif self._execution.claim(job):
+            self._done(job, self._dispatcher.run(job))
+
+    async def _run_async(self, job: Job) -> None:
+        job.task = asyncio.current_task()
+        if self._execution.claim(job):
+            self._done(job, await self._dispatcher.run_async(job))
+
+    def _done(self, job: Job, answer: Answer) -> None:
+        if answer is None:
+            self._execution.join(job)
+        else:
+            self._execution.finish(job, answer)
