@@ -43,6 +43,8 @@ class ProxiedCluster(Lifetime):
                 "listeners": f"CLIENT://{HOST}:{behind}",
                 "advertised.listeners": f"CLIENT://{HOST}:{front}",
                 "listener.security.protocol.map": "CLIENT:PLAINTEXT",
+                # A broker that comes back leads again soon; by default it takes five minutes.
+                "leader.imbalance.check.interval.seconds": "5",
                 **properties,
             }
 

@@ -19,10 +19,12 @@ from chaos.frames import Api
 from chaos.history import Writer
 from chaos.proxy import Proxy
 from chaos.rules import DOWN, UP, Rules
-from chaos.schedule import Period, Step
+from chaos.schedule import BROKER, NETWORK, Period, Step
+from chaos.workload import TOPIC
 
 __all__ = ["Nemesis", "Unobserved"]
 
+_PARTITIONS = 12  # of a request topic, as servers create it
 _SHORT = 2.0
 _LONG = 8.0  # seconds: longer than a session, so that a stopped server loses its partitions
 _EXIT = 40.0
@@ -51,7 +53,7 @@ class Nemesis:
         began = time.monotonic()
         with contextlib.ExitStack() as mending:
             for step in period.steps:
-                mending.enter_context(self._fault(step))
+                mending.enter_context(self._fault(self._aimed(step)))
             pause(max(0.0, began + period.seconds - time.monotonic()))
         self._fleet.check()
 
@@ -74,6 +76,16 @@ class Nemesis:
         self.done.append(step.name)
 
     # -- who is meant --------------------------------------------------------------------------
+
+    def _aimed(self, step: Step) -> Step:
+        """Aim what concerns a broker at one that matters: a leader, or the group's coordinator."""
+        if step.name not in (*NETWORK, *BROKER):
+            return step
+        if step.name in BROKER and step.target % 2:
+            index = self._cluster.coordinator(TOPIC)
+        else:
+            index = self._cluster.leader(TOPIC, step.target % _PARTITIONS)
+        return step if index is None else step._replace(target=index)
 
     def _server(self, step: Step) -> int:
         return step.target % len(self._fleet.servers)
