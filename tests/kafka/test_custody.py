@@ -10,6 +10,7 @@ import threading
 
 import pytest
 
+from transports import failpoints
 from transports.base import Address, Message
 from transports.kafka.ledger import read
 
@@ -303,3 +304,42 @@ def test_a_broker_that_takes_only_short_notes_gets_short_ones(kit, taken, eventu
 
     assert told == [True, True]
     assert session.note_limit < 3000
+
+
+@pytest.fixture
+def armed():
+    """Arm failpoints in this process, until the test ends."""
+    yield lambda text: failpoints.arm(failpoints.parse(text))
+    failpoints.arm({})
+
+
+@pytest.mark.parametrize("point", ["group.before_commit", "group.after_commit"])
+def test_a_commit_or_an_answer_that_gets_lost_is_asked_for_again(
+    kit, taken, eventually, armed, point
+):
+    topic, transport = kit.topic(1), kit.transport(**QUICK | {"commit_interval": 60.0})
+    receiver = transport.receiver(Address(topic), shared=True)
+    send(transport, topic, 1)
+    (delivery,) = taken(receiver, 1)
+    armed(f"{point}:drop@1")
+    told = []
+    delivery.commit(told.append)
+    eventually(lambda: told)
+
+    assert told == [True]
+
+
+def test_who_dies_right_after_a_takeover_was_there(kit, process, taken):
+    topic, transport = kit.topic(1), kit.transport(**QUICK)
+    send(transport, topic, 1)
+    first = transport.receiver(Address(topic), shared=True)
+    taken(first, 1, ack=False)
+    first.close(5)
+    member = process(topic, 0)
+    assert member.hear() == []
+    member.kill()
+    survivor = kit.transport(**QUICK).receiver(Address(topic), shared=True)
+
+    ((_, redelivered, crashes),) = said(taken(survivor, 1))
+    assert redelivered
+    assert crashes >= 1
