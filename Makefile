@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help test lint types unit kafka examples wheel demo bench chaos soak crash rebalance overload fuzz clean
+.PHONY: help test lint types unit kafka examples wheel demo bench chaos soak crash rebalance overload fuzz simulation mutants clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/	/'
@@ -55,6 +55,12 @@ fuzz: .venv/dev ## random bytes to servers, clients and readers of batches; MINU
 	while [ $$(date +%s) -lt $$end ]; do \
 		RPC_FUZZ_EXAMPLES=20 $(BIN)/pytest -q --timeout 600 --hypothesis-seed=random tests/fuzz || exit 1; \
 	done
+
+simulation: .venv/dev ## channels and servers on a virtual broker, SEEDS (2000) of them
+	$(BIN)/python -m chaos.simulation --seeds $(or $(SEEDS),2000) $(ARGS)
+
+mutants: .venv/dev ## planted bugs, what finds each, and the score
+	$(BIN)/python -m chaos.mutants $(ARGS)
 
 clean: ## remove what the targets made
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -22,8 +22,11 @@ __all__ = ["INVARIANTS", "Verdict", "check", "check_run", "load_run"]
 INVARIANTS: tuple[Callable[[Run], Iterator[Violation]], ...] = (
     outcomes.termination,
     outcomes.misdelivery,
+    outcomes.answered_once,
     outcomes.certainty,
+    outcomes.retries,
     executions.lost,
+    executions.unanswered,
     executions.at_most_once,
     executions.effectively_once,
     executions.expired_work,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from chaos.checker.run import Call, Run
 from chaos.checker.violation import Violation
 
-__all__ = ["at_most_once", "effectively_once", "expired_work", "lost"]
+__all__ = ["at_most_once", "effectively_once", "expired_work", "lost", "unanswered"]
 
 
 def lost(run: Run) -> Iterator[Violation]:
@@ -20,7 +20,7 @@ def lost(run: Run) -> Iterator[Violation]:
     for call in run.invoked():
         if not call.acked or call.mode == "amo" or call.work in works:
             continue
-        if call.id in run.answered or call.id in run.set_aside or _answered(call):
+        if call.id in run.answered or call.id in run.set_aside or _answered(call) or call.replied:
             continue
         if any(end["outcome"] == "cancelled" for end in call.ends):
             continue
@@ -79,6 +79,23 @@ class _Passed:
         return self._end if final is not None and final > offset else None
 
 
+def unanswered(run: Run) -> Iterator[Violation]:
+    """I5: what was run is answered, unless its server died or gave up on it as it left.
+
+    Only where servers tell when the broker has a reply (`replied`).
+    """
+    if not run.by_name.get("replied"):
+        return
+    gone = {event["process"] for name in ("exit", "draining") for event in run.by_name[name]}
+    for call in run.calls.values():
+        told = {event["process"] for event in call.replied}
+        for finish in call.finishes:
+            process = finish["process"]
+            if process in told or process in gone or run.killed_at(process) is not None:
+                continue
+            yield Violation("I5", call.id, f"run by {process} and never answered", call.story)
+
+
 def at_most_once(run: Run) -> Iterator[Violation]:
     """I6: what is delivered at most once is started once at most."""
     for call in run.invoked():
@@ -107,6 +124,9 @@ def effectively_once(run: Run) -> Iterator[Violation]:
         if most > 1:
             yield Violation("I7", work, f"{most} effects of one piece of work", story)
         replies = {end["reply"] for call in calls for end in call.ends if end["outcome"] == "ok"}
+        doers_of = {start["process"] for call in calls for start in call.starts}
+        if not run.expect.durable_dedup and len(doers_of) > 1:
+            continue  # neither store knew of the other's reply
         digests = {call.invoke["args"] for call in calls}
         if len(replies) > 1:
             how = "different arguments were answered" if len(digests) > 1 else "replies differ"

@@ -1,12 +1,12 @@
 """How calls end: once, in time, with their own reply, and saying what is true (I1-I4, I15)."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from chaos.checker.run import Call, Run, answer_to
 from chaos.checker.violation import Violation
 
-__all__ = ["certainty", "incarnation", "misdelivery", "termination"]
+__all__ = ["answered_once", "certainty", "incarnation", "misdelivery", "retries", "termination"]
 
 
 def termination(run: Run) -> Iterator[Violation]:
@@ -36,6 +36,34 @@ def misdelivery(run: Run) -> Iterator[Violation]:
             if end["reply"] != wanted:
                 what = f"got the reply {end['reply']}, not {wanted}"
                 yield Violation("I2", call.id, what, call.story)
+
+
+def answered_once(run: Run) -> Iterator[Violation]:
+    """I2: a server answers no more often than it was asked.
+
+    Only where servers tell what they have taken (`taken`) and answered (`replied`).
+    """
+    asked: Counter[tuple[str, str]] = Counter()
+    for event in run.by_name.get("taken", ()):
+        asked[event["process"], event["call"]] += 1
+    if not asked:
+        return
+    answered: Counter[tuple[str, str]] = Counter()
+    for event in run.by_name.get("replied", ()):
+        answered[event["process"], event["call"]] += 1
+    for (process, call), count in answered.items():
+        if count > asked[process, call]:
+            what = f"{process} was asked {asked[process, call]} times and answered {count} times"
+            yield Violation("I2", call, what, run.calls[call].story)
+
+
+def retries(run: Run) -> Iterator[Violation]:
+    """I3: what may not be repeated is tried again only where it certainly did not run."""
+    for call in run.invoked():
+        attempts = {start.get("attempt") for start in call.starts}
+        if len(attempts) > 1 and not call.invoke["idempotent"] and call.mode != "eo":
+            what = "two attempts were started of a call that may not be repeated"
+            yield Violation("I3", call.id, what, call.story)
 
 
 def certainty(run: Run) -> Iterator[Violation]:
@@ -73,7 +101,9 @@ def _not_executed(call: Call) -> Iterator[Violation]:
 def incarnation(run: Run) -> Iterator[Violation]:
     """I15: a client takes only replies to calls of its own, from this life of its own."""
     for call in run.calls.values():
-        if call.invoke is None and call.ends:
+        if call.invoke is None and call.starts:
+            yield Violation("I15", call.id, "started where nobody had invoked it", call.story)
+        elif call.invoke is None and call.ends:
             yield Violation("I15", call.id, "ended where nobody had invoked it", call.story)
         elif call.invoke is not None:
             for end in call.ends:

@@ -34,17 +34,17 @@ def tail(run: Run) -> Iterator[Violation]:
             yield Violation("I16", process, what)
             continue
         failed = [call for call in last if not _ok(call)]
-        late = last[0].invoke["at"] - healed - run.expect.heal
+        window = [call for call in calls if healed < call.invoke["at"] and _due(call, run, healed)]
         if failed:
             what = f"{len(failed)} of its last {len(last)} calls failed after the last fault"
             yield Violation("I16", process, what, failed[0].story)
-        elif late > 0 and not _well_by(calls, healed, healed + run.expect.heal):
+        elif len(window) >= 4 * run.expect.tail and not any(map(_ok, window)):
             what = f"no call succeeded within {run.expect.heal:g} s of the last fault"
-            yield Violation("I16", process, what, last[0].story)
+            yield Violation("I16", process, what, window[-1].story)
 
 
-def _well_by(calls: list[Call], begin: float, end: float) -> bool:
-    return any(_ok(call) and begin <= call.ends[0]["at"] <= end for call in calls if call.ends)
+def _due(call: Call, run: Run, healed: float) -> bool:
+    return call.invoke["deadline"] <= healed + run.expect.heal
 
 
 def goodput(run: Run) -> Iterator[Violation]:

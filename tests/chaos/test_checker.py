@@ -297,7 +297,43 @@ def succeeds_too_seldom(story):
     story.end("e1", 6.4, "error", code="UNAVAILABLE", certainty="UNKNOWN")
 
 
+def answers_twice(story):
+    story.note(1.15, ONE, "taken", call="a1")
+    for at in (1.32, 1.33):
+        story.note(at, ONE, "replied", call="a1")
+    for call, at in (("b1", 2), ("c1", 3), ("d1", 4), ("d2", 5)):
+        story.note(at + 0.15, ONE, "taken", call=call)
+        story.note(at + 0.32, ONE, "replied", call=call)
+
+
+def runs_and_never_answers(story):
+    for call, at in (("a1", 1), ("b1", 2), ("c1", 3), ("d1", 4), ("d2", 5)):
+        story.note(at + 0.32, ONE, "replied", call=call)
+    story.invoke("e1", 6.0, offset=5)
+    story.start("e1", 6.2, offset=5)
+    story.finish("e1", 6.3)
+    story.end("e1", 11.0, "error", code="DEADLINE_EXCEEDED", certainty="UNKNOWN")
+
+
+def repeats_what_may_not_be_repeated(story):
+    story.invoke("e1", 6.0, offset=5, mode="keyed")
+    for attempt in (1, 2):
+        story.start("e1", 6 + 0.2 * attempt, offset=5)
+        story.events[-1]["attempt"] = attempt
+        story.finish("e1", 6.1 + 0.2 * attempt)
+    story.end("e1", 11.0, "error", code="DEADLINE_EXCEEDED", certainty="UNKNOWN")
+
+
+def starts_what_nobody_invoked(story):
+    story.start("zz", 6.2, offset=5)
+    story.finish("zz", 6.3)
+
+
 BROKEN = [
+    ("I2", answers_twice),
+    ("I3", repeats_what_may_not_be_repeated),
+    ("I5", runs_and_never_answers),
+    ("I15", starts_what_nobody_invoked),
     ("I1", never_ends),
     ("I1", ends_twice),
     ("I1", ends_late),

@@ -1,0 +1,286 @@
+"""Planted bugs: each is a mistake that somebody could make, and that the tests must find.
+
+    python -m chaos.mutants                       every one, and what found it
+    RPC_MUTANT=lanes_ignored pytest -p chaos.mutants tests/rpc/test_intake.py
+
+A mutant replaces something of the library in this process alone, for as long as it is planted.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+from unittest import mock
+
+import rpc.answers
+import rpc.call
+import rpc.channel
+import rpc.context
+import rpc.dispatcher
+import rpc.envelope
+import rpc.execution
+import rpc.idempotency
+import rpc.inflight
+import rpc.intake
+import rpc.lanes
+import rpc.replays
+import rpc.retry
+import rpc.settlement
+import rpc.turns
+import transports.base
+import transports.kafka.driver.consume
+import transports.kafka.inbox
+import transports.kafka.offsets
+from contracts import Certainty
+from rpc.admission import Admission
+from rpc.broker_time import BrokerTime
+
+__all__ = ["ENV", "MUTANTS", "Mutant"]
+
+ENV = "RPC_MUTANT"
+Plant = Callable[[ExitStack], None]
+
+
+class Mutant(NamedTuple):
+    """One bug, and where it must be found."""
+
+    name: str
+    what: str
+    plant: Plant
+    tests: tuple[str, ...] = ()
+    """Tests that find it; none: the simulation does."""
+
+    @contextmanager
+    def planted(self) -> Iterator[None]:
+        """Have it in the library until the block ends."""
+        with ExitStack() as stack:
+            self.plant(stack)
+            yield
+
+
+MUTANTS: dict[str, Mutant] = {}
+
+
+def _mutant(what: str, *tests: str) -> Callable[[Plant], Plant]:
+    def register(plant: Plant) -> Plant:
+        name = plant.__name__
+        MUTANTS[name] = Mutant(name, what, plant, tests)
+        return plant
+
+    return register
+
+
+def _put(stack: ExitStack, owner: object, name: str, new: object) -> None:
+    stack.enter_context(mock.patch.object(owner, name, new))
+
+
+def _everywhere(stack: ExitStack, original: object, new: object) -> None:
+    """Replace a function in each module of the library that has imported it by name."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("rpc."):
+            for attribute, value in list(vars(module).items()):
+                if value is original:
+                    _put(stack, module, attribute, new)
+
+
+@_mutant("a request is acknowledged when it is taken, not when it is answered")
+def commit_before_handling(stack: ExitStack) -> None:
+    take = rpc.intake.Intake.take
+
+    def early(self: Any, delivery: Any) -> None:
+        delivery.ack()
+        take(self, delivery)
+
+    _put(stack, rpc.intake.Intake, "take", early)
+
+
+@_mutant("nothing is ever acknowledged")
+def never_acknowledges(stack: ExitStack) -> None:
+    _put(stack, transports.base.Delivery, "ack", lambda _self: None)
+
+
+@_mutant("how old a request is does not count: its time left begins when it is taken")
+def age_ignored(stack: ExitStack) -> None:
+    _put(stack, BrokerTime, "age", lambda _self, _request, _delivery: 0.0)
+
+
+@_mutant("the server starts what is too late")
+def no_deadline_check(stack: ExitStack) -> None:
+    admit = Admission.admit
+    _put(stack, Admission, "admit", lambda self, key, job, _left: admit(self, key, job, 3600.0))
+    _put(stack, rpc.context.CallContext, "remaining", property(lambda _self: 3600.0))
+
+
+@_mutant("now and then a reply bears the call id of the request before")
+def swapped_correlation(stack: ExitStack) -> None:
+    made = rpc.envelope.reply_message
+    last: dict[str, Any] = {"count": 0}
+
+    def swapped(request: Any, *args: Any, **options: Any) -> Any:
+        last["count"] += 1
+        before, last["request"] = last.get("request"), request
+        if before is not None and last["count"] % 5 == 0 and before.method == request.method:
+            request = request._replace(call_id=before.call_id)
+        return made(request, *args, **options)
+
+    _everywhere(stack, made, swapped)
+
+
+@_mutant("each reply is sent twice")
+def reply_twice(stack: ExitStack) -> None:
+    build = rpc.execution.Execution.__init__
+
+    def built(self: Any, *, send: Any, **options: Any) -> None:
+        def twice(address: Any, message: Any, on_sent: Any, /, **how: Any) -> None:
+            send(address, message, on_sent, **how)
+            send(address, message, lambda _sent: None, **how)
+
+        build(self, send=twice, **options)
+
+    _put(stack, rpc.execution.Execution, "__init__", built)
+
+
+@_mutant("ids are counted per client alone, and replies are taken whoever they are for")
+def no_instance_filter(stack: ExitStack) -> None:
+    build = rpc.channel.Channel.__init__
+    decode = rpc.envelope.decode_reply
+
+    def built(self: Any, *args: Any, **options: Any) -> None:
+        build(self, *args, **options)
+        self._prefix = bytes(8)
+
+    _put(stack, rpc.channel.Channel, "__init__", built)
+    _everywhere(stack, decode, lambda message: decode(message)._replace(client=None))
+
+
+@_mutant("an idempotency key that comes with other arguments gets the reply to the first")
+def fingerprint_ignored(stack: ExitStack) -> None:
+    _put(stack, rpc.replays, "fingerprint_of", lambda _arguments: b"")
+
+
+@_mutant("what was done effectively once is forgotten at once")
+def dedup_forgotten(stack: ExitStack) -> None:
+    _put(
+        stack,
+        rpc.idempotency.MemoryStore,
+        "begin",
+        lambda _self, _work, _fingerprint, _lease: rpc.idempotency.Begun(1),
+    )
+
+
+@_mutant("another attempt gets another call id")
+def new_call_id_on_resend(stack: ExitStack) -> None:
+    made = rpc.envelope.request_message
+
+    def renamed(constant: Any, call_id: bytes, *args: Any, attempt: int = 1, **options: Any) -> Any:
+        if attempt > 1:
+            call_id = call_id[:-1] + bytes([call_id[-1] ^ 0x80])
+        return made(constant, call_id, *args, attempt=attempt, **options)
+
+    _everywhere(stack, made, renamed)
+
+
+@_mutant("what may have run is tried again, idempotent or not")
+def unknown_retried(stack: ExitStack) -> None:
+    allows = rpc.retry.allows
+
+    def allowed(policy: Any, error: Any, attempt: int, **_options: Any) -> bool:
+        return allows(policy, error, attempt, idempotent=True)
+
+    _everywhere(stack, allows, allowed)
+
+
+@_mutant("NOT_EXECUTED is told before it is settled, and of what others may have run")
+def not_executed_unproven(stack: ExitStack) -> None:
+    def refuse(
+        self: Any, request: Any, refusal: Any, deliveries: Any, *, committed: bool = False
+    ) -> None:
+        del committed
+        self._tell(request, refusal, deliveries)
+
+    _put(stack, rpc.settlement.Settlement, "refuse", refuse)
+
+
+@_mutant("at most once: started before the acknowledgement is durable")
+def started_before_commit(stack: ExitStack) -> None:
+    def at_once(_deliveries: Any, then: Callable[[bool], object]) -> None:
+        then(True)  # noqa: FBT003 - what a commit tells
+
+    _put(stack, rpc.execution, "commit_all", at_once)
+
+
+@_mutant("what has one key runs side by side")
+def lanes_ignored(stack: ExitStack) -> None:
+    _put(stack, rpc.lanes.Lanes, "enter", lambda _self, *_: True)
+    _put(stack, rpc.lanes.Lanes, "leave", lambda _self, *_: None)
+
+
+@_mutant("a server takes whatever comes, without a bound")
+def unbounded_queue(stack: ExitStack) -> None:
+    _put(stack, Admission, "full", property(lambda _self: False))
+    _put(stack, rpc.execution.Execution, "_excess", lambda _self, _job: None)
+
+
+@_mutant("a result that can't be encoded is not answered at all")
+def reply_dropped_on_encode_error(stack: ExitStack) -> None:
+    finish = rpc.execution.Execution.finish
+
+    def finished(self: Any, job: Any, outcome: Any) -> None:
+        headers = dict(getattr(outcome, "headers", ()))
+        if headers.get("rpc-status") != b"INTERNAL":
+            finish(self, job, outcome)
+
+    _put(stack, rpc.execution.Execution, "finish", finished)
+
+
+@_mutant("calls do not end by their deadline")
+def deadline_not_kept(stack: ExitStack) -> None:
+    _put(stack, rpc.inflight.InFlight, "tick", lambda _self: None)
+
+
+@_mutant("a call without a reply is said not to have run")
+def timeout_claims_not_executed(stack: ExitStack) -> None:
+    _put(stack, rpc.call.Call, "certainty", property(lambda _self: Certainty.NOT_EXECUTED))
+
+
+@_mutant(
+    "the word that a call was given up is not heard", "tests/rpc/test_server.py", "-k", "cancel"
+)
+def cancel_ignored(stack: ExitStack) -> None:
+    _put(stack, rpc.execution.Execution, "cancel", lambda _self, _key: None)
+
+
+@_mutant(
+    "the highest settled offset is committed, not the first that is not",
+    "tests/kafka/test_offsets.py",
+)
+def highest_offset_committed(stack: ExitStack) -> None:
+    log = transports.kafka.offsets.PartitionLog
+    told = log.mark
+
+    def highest(self: Any, **options: Any) -> Any:
+        with mock.patch.object(self, "_pending", {}):
+            return told(self, **options)
+
+    _put(stack, log, "mark", highest)
+
+
+@_mutant("an inbox is used before its position is known", "tests/kafka/test_inbox.py")
+def position_not_awaited(stack: ExitStack) -> None:
+    reader = transports.kafka.inbox.Reader
+
+    def opened(self: Any, partition: int, timeout: float) -> int:
+        self.find_topic(timeout)
+        place = transports.kafka.driver.consume.TopicPartition(self.topic, partition)
+        self.assign([place])
+        self.seek_to_end(place)
+        return 0
+
+    _put(stack, reader, "open", opened)
+
+
+_planted = ExitStack()
+"""What the environment asks for is planted until the process ends."""
+if os.environ.get(ENV):
+    MUTANTS[os.environ[ENV]].plant(_planted)
