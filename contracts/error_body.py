@@ -1,12 +1,15 @@
 """The form that errors have on the wire, and the way there and back."""
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from functools import lru_cache
+from typing import Any, TypeVar
 
 import msgspec
+from msgspec import inspect as info
 
 from contracts.codec import EncodeError
 from contracts.errors import LIBRARY_ERRORS, Certainty, Code, RpcError, fields_of
+from contracts.flooding import Hashing, flood_problem, hashing_of
 
 __all__ = ["ErrorBody", "from_wire", "to_wire"]
 
@@ -54,10 +57,19 @@ def from_wire(body: ErrorBody, declared: Mapping[str, type[RpcError]]) -> RpcErr
     if known is None or known.code != body.code:
         return _plain(body)
     try:
+        if (hashing := _hashing(known.fields_type)) and flood_problem(
+            hashing, msgspec.json.encode(body.details)
+        ):
+            return _plain(body)
         fields = msgspec.convert(body.details, known.fields_type, str_keys=True)
     except Exception:  # whatever a field's own type raises, the details do not fit
         return _plain(body)
     return _typed(body, known, msgspec.structs.asdict(fields))
+
+
+@lru_cache(maxsize=256)  # the errors of a process's contracts
+def _hashing(fields_type: Any) -> Hashing:
+    return hashing_of(info.type_info(fields_type))
 
 
 def _typed(

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 import pytest
 
-from contracts import JSON, MSGPACK, DecodeError
+from contracts import JSON, MSGPACK, Code, DecodeError, ErrorBody, RpcError, from_wire
 from contracts.flooding import HARMLESS, UNCHECKED, hashing_of
 
 PRIME = 2**61 - 1
@@ -136,3 +136,17 @@ def test_only_what_has_a_hash_that_can_be_chosen_is_looked_for():
     }
 
     assert {kind: set(hashing_of(msgspec.inspect.type_info(kind))) for kind in kinds} == kinds
+
+
+class Many(RpcError, code=Code.NOT_FOUND):
+    ids: set[uuid.UUID]
+
+
+@pytest.mark.parametrize(("ids", "kind"), [(IDS, RpcError), (IDS[:5], Many)])
+def test_the_details_of_an_error_are_looked_at_too(ids, kind):
+    body = ErrorBody(Code.NOT_FOUND.value, "Many", "", {"ids": [str(each) for each in ids]})
+    began = time.perf_counter()
+    error = from_wire(body, {"Many": Many})
+
+    assert time.perf_counter() - began < 0.5
+    assert type(error) is kind
