@@ -40,10 +40,10 @@ def as_keys(values):
 
 
 def refused_in(decode, body):
-    began = time.perf_counter()
+    began = time.thread_time()
     with pytest.raises(DecodeError) as caught:
         decode(body)
-    assert time.perf_counter() - began < 0.5
+    assert time.thread_time() - began < 0.5
     return str(caught.value)
 
 
@@ -115,9 +115,9 @@ def test_what_is_let_through_costs_little():
     for kind, body in ((set[uuid.UUID], ids), (set[tuple[int, int]], msgspec.json.encode(points))):
         decode, costs = JSON.decoder(kind), []
         for _ in range(3):
-            began = time.perf_counter()
+            began = time.thread_time()
             decode(body)
-            costs.append(time.perf_counter() - began)
+            costs.append(time.thread_time() - began)
         assert min(costs) < 0.05
 
 
@@ -145,8 +145,8 @@ class Many(RpcError, code=Code.NOT_FOUND):
 @pytest.mark.parametrize(("ids", "kind"), [(IDS, RpcError), (IDS[:5], Many)])
 def test_the_details_of_an_error_are_looked_at_too(ids, kind):
     body = ErrorBody(Code.NOT_FOUND.value, "Many", "", {"ids": [str(each) for each in ids]})
-    began = time.perf_counter()
+    began = time.thread_time()
     error = from_wire(body, {"Many": Many})
 
-    assert time.perf_counter() - began < 0.5
+    assert time.thread_time() - began < 0.5
     assert type(error) is kind

@@ -117,19 +117,19 @@ def test_every_container_of_msgpack_counts(code):
     ids=["open", "empty", "quotes", "unended", "strings"],
 )
 def test_a_mebibyte_of_anything_is_looked_through_in_time(body):
-    began = time.perf_counter()
+    began = time.thread_time()
     json_too_deep(b"[" * 101 + body)
 
-    assert time.perf_counter() - began < 1.0
+    assert time.thread_time() - began < 1.0
 
 
 @pytest.mark.parametrize("body", [b"\x80" * (1 << 20), b"\x91" * (1 << 20), b"\xdf" * (1 << 20)])
 def test_a_mebibyte_of_msgpack_is_looked_through_in_time(body):
-    began = time.perf_counter()
+    began = time.thread_time()
     msgpack_too_deep(body)
     msgpack_too_deep(b"\xdd\x00\x0f\xff\xff" + body)
 
-    assert time.perf_counter() - began < 2.0
+    assert time.thread_time() - began < 2.0
 
 
 def test_a_type_may_nest_if_it_holds_itself_or_anything():
