@@ -99,7 +99,7 @@ class Counter:
         self.topic = f"{self.server.services[0].full_name}.requests"
 
     def serve(self, message: Message) -> list[Message]:
-        """Let the server take `message` and return its replies; it must settle it within 2 s of work."""
+        """Let the server take `message`, settle it in 2 s of work, and return its replies."""
         outcomes: list[object] = []
         self.transport.send(Address(self.topic), message, outcomes.append)
         assert isinstance(outcomes[0], Receipt), outcomes
