@@ -4,7 +4,6 @@ Each holds a lock on a file of its own, which the system takes from it when it d
 dies. So nobody needs to wait until a dead process's time has run out.
 """
 
-import fcntl
 import os
 import secrets
 from contextlib import suppress
@@ -17,13 +16,20 @@ class Lifelines:
     """The files of life in one folder, and ours among them. Any thread."""
 
     def __init__(self, folder: Path) -> None:
-        """Make the folder and our file where they are missing, and hold the lock."""
+        """Make the folder and our file where they are missing, and hold the lock.
+
+        Raises `ImportError` on Windows, which has no such locks.
+        """
+        import fcntl  # noqa: PLC0415 - absent on Windows
+
+        self._flock, self._exclusive = fcntl.flock, fcntl.LOCK_EX
+        self._at_once = fcntl.LOCK_EX | fcntl.LOCK_NB
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self.name = secrets.token_hex(8)
         """What we are called."""
         self._ours = os.open(folder / self.name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        fcntl.flock(self._ours, fcntl.LOCK_EX)
+        self._flock(self._ours, self._exclusive)
 
     def holds(self, name: str) -> bool:
         """Tell whether who is called so still lives; the file of a dead one is removed."""
@@ -35,7 +41,7 @@ class Lifelines:
         except OSError:  # gone with its owner
             return False
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._flock(descriptor, self._at_once)
         except BlockingIOError:
             return True
         else:
