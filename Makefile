@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help test lint types unit kafka examples wheel demo bench chaos soak crash rebalance overload fuzz simulation mutants clean
+.PHONY: help test lint types unit kafka examples wheel demo bench chaos soak faults rebalance overload fuzz simulation mutants clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/	/'
@@ -41,9 +41,6 @@ chaos: .venv/dev ## three brokers, servers and clients, broken by a seed for MIN
 soak: .venv/dev ## the same for MINUTES (60), with the growth of every process in its report
 	$(BIN)/python -m chaos --brokers 3 --minutes $(or $(MINUTES),60) --rate 300 $(ARGS)
 
-crash: .venv/dev ## the slowest call when one server of three is killed with -9
-	$(BIN)/python -m benchmarks.crash $(ARGS)
-
 rebalance: .venv/dev ## how long partitions go without service when a group changes
 	$(BIN)/python -m benchmarks.rebalance $(ARGS)
 
@@ -61,6 +58,9 @@ simulation: .venv/dev ## channels and servers on a virtual broker, SEEDS (2000) 
 
 mutants: .venv/dev ## planted bugs, what finds each, and the score
 	$(BIN)/python -m chaos.mutants $(ARGS)
+
+faults: .venv/dev ## what calls notice when brokers and servers are killed or restarted
+	$(BIN)/python -m benchmarks.faults $(ARGS)
 
 clean: ## remove what the targets made
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -2,11 +2,12 @@
 
     python -m benchmarks.rebalance [--rounds 3]
 
-Two members serve four partitions into which 50 records a second each are written. The second one
-joins, leaves in order, and is killed. What is told is the longest time between two records that were
-handled, less the distance of two records, in partitions that stay with the first member and in those
-that move. Our receiver with several heartbeats and as a static member, and kafka-python's own
-consumer with eager and cooperative assignment, each in a group and a topic of its own on one broker.
+Two members serve four partitions into which 50 records a second each are written. The second
+one joins, leaves in order, and is killed. What is told is the longest time between two records
+that were handled, less the distance of two records, in partitions that stay with the first member
+and in those that move. Our receiver with several heartbeats and as a static member, and
+kafka-python's own consumer with eager and cooperative assignment, each in a group and a topic of
+its own on one broker.
 """
 
 import json
