@@ -1,22 +1,12 @@
-"""The Kafka transport against the sentences of the joint, on a real broker."""
+"""The Kafka transport against every sentence of the joint, on a real broker."""
 
 import pytest
 
-from transports.conformance.custody import GroupConformance
-from transports.conformance.inboxes import InboxConformance
-from transports.conformance.lifecycle import LifecycleConformance
-from transports.conformance.sending import SendingConformance
-from transports.conformance.sharing import SharingConformance
+from transports.conformance import TransportConformance
 from transports.kafka import open_transport
 
 
-class TestKafka(
-    SendingConformance,
-    SharingConformance,
-    GroupConformance,
-    InboxConformance,
-    LifecycleConformance,
-):
+class TestKafka(TransportConformance):
     most_unacked = 1000
 
     @pytest.fixture

@@ -221,8 +221,9 @@ class SharedReceiver:
     # Without the lock
 
     def settle(self, log: PartitionLog, offset: int) -> bool:
-        """Take a message out of flight; False if it is not."""
+        """Take a message out of flight; False if it is not, or is no longer ours to settle."""
         with self._changed:
+            held = log.held
             if not log.settle(offset):
                 return False
             full = self._paused or self._starved
@@ -231,7 +232,7 @@ class SharedReceiver:
                 self._changed.notify_all()
         if member is not None:
             member.settled()
-        return True
+        return held
 
     def begin(self, log: PartitionLog, offset: int) -> None:
         """Note that work on a suspect begins."""
