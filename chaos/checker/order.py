@@ -94,7 +94,10 @@ def _commit(
 
 
 def ownership(run: Run) -> Iterator[Violation]:
-    """I11: no server starts what belongs to another, unless a fault kept it from knowing."""
+    """I11: no server starts what belongs to another, unless a fault kept it from knowing.
+
+    At-most-once work is settled before it starts: it stays with its server when its partition goes.
+    """
     owners: dict[int, Event] = {}
     lost: dict[tuple[str, int], Event] = {}
     ends = [last + run.expect.session for _, last in run.faults.spans]
@@ -116,6 +119,8 @@ def ownership(run: Run) -> Iterator[Violation]:
                 owners[partition] = event
         elif event["event"] == "start":
             taken = lost.get((process, event["partition"]))
+            if run.calls[event["call"]].mode == "amo":
+                continue
             if taken is not None and not faulty(taken["at"] - 1.0, event["at"]):
                 what = f"{process} started it when {taken['process']} owned its partition"
                 yield Violation("I11", event["call"], what, (taken, event))

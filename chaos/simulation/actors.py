@@ -1,12 +1,16 @@
 """Clients and servers of a simulation: the library's own, moved one step at a time."""
 
+from typing import Any
+from unittest import mock
+
+import rpc.server
 from chaos.simulation.broker import Broker
 from chaos.simulation.transport import VirtualTransport
 from chaos.simulation.work import MODES, Work, Worker
 from chaos.simulation.world import Process
 from contracts import Call
 from rpc import Channel, RetryPolicy, RpcError, Stub
-from rpc import Server as RealServer
+from rpc.engine import Engine
 from rpc.job import Job
 from transports.base import Delivery, Message, Receipt
 from transports.errors import TransportError
@@ -134,21 +138,19 @@ class Client:
         self.process.note("end", call=call.call_id.hex(), outcome=outcome, **fields, server=None)
 
 
-class _Steppable(RealServer):
-    """A server whose handlers run when it is told to, not when their requests are taken."""
+class _Steppable(Engine):
+    """The inside of a server whose handlers run when told to, not when requests are taken."""
 
-    def __init__(self, worker: Worker, transport: VirtualTransport, clock) -> None:
-        super().__init__(
-            worker, transport=transport, clock=clock, threads=False, max_in_flight=LIMIT
-        )
+    def __init__(self, *args: Any, **options: Any) -> None:
         self.jobs: list[Job] = []
+        super().__init__(*args, **options)
 
-    def _run_here(self, job: Job) -> None:
+    def _run(self, job: Job) -> None:
         self.jobs.append(job)
 
     def run_job(self, number: int) -> None:
         """Run one of the jobs that have been started."""
-        super()._run_here(self.jobs.pop(number))
+        super()._run(self.jobs.pop(number))
 
 
 class Server:
@@ -160,10 +162,26 @@ class Server:
         self.transport = VirtualTransport(broker, self.process)
         self.transport.on_delivery = self._took
         self._worker = Worker(self.process)
-        self._server = _Steppable(self._worker, self.transport, self.world.clock)
+        self._engine: _Steppable | None = None
+        with mock.patch.object(rpc.server, "Engine", self._make_engine):
+            self._server = rpc.server.Server(
+                self._worker,
+                transport=self.transport,
+                clock=self.world.clock,
+                threads=False,
+                max_in_flight=LIMIT,
+            )
         self.started = False
         self._told = 0
         self._drains_until: float | None = None
+
+    def _make_engine(self, *args: Any, **options: Any) -> _Steppable:
+        self._engine = _Steppable(*args, **options)
+        return self._engine
+
+    @property
+    def _jobs(self) -> list[Job]:
+        return [] if self._engine is None else self._engine.jobs
 
     @property
     def open(self) -> int:
@@ -176,7 +194,7 @@ class Server:
         if not self.started or not self.process.runs:
             return False
         takes = self._drains_until is None and any(one.waits for one in self.transport.receivers)
-        return bool(self._server.jobs) or takes
+        return bool(self._jobs) or takes
 
     def start(self) -> None:
         """Join the group."""
@@ -195,9 +213,9 @@ class Server:
         """Take what has come, or run one handler."""
         if not self.process.lives_on():
             return
-        jobs = len(self._server.jobs)
+        jobs = len(self._jobs)
         if jobs and (self._drains_until is not None or self.world.chance(0.7)):
-            self._server.run_job(self.world.random.randrange(jobs))
+            self._engine.run_job(self.world.random.randrange(jobs))
         elif self._drains_until is None:
             self._server.step()
 
@@ -209,14 +227,14 @@ class Server:
     def tick(self) -> None:
         """Leave, where that is due; tell how much is held."""
         if self.started and self.process.runs:
-            held = len(self._server.jobs)
+            held = len(self._jobs)
             if held != self._told:
                 self._told = held
                 self.process.note("gauge", started=held)
         if self._drains_until is None or not self.process.runs or not self.started:
             return
         late = self.world.clock() > self._drains_until
-        if late or (not self._server.jobs and not self._server.in_flight):
+        if late or (not self._jobs and not self._server.in_flight):
             self._server.stop(0)
             self.process.note("exit")
             self.started = False

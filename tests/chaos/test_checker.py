@@ -429,6 +429,18 @@ def test_a_server_that_a_fault_kept_from_knowing_may_run_what_another_owns():
     assert story.check() == []
 
 
+def test_at_most_once_work_stays_with_its_server_when_its_partition_goes():
+    story = Story()
+    story.invoke("e1", 6.0, offset=5, mode="amo")
+    story.note(6.1, ONE, "committed", partition=0, offset=6)
+    story.note(6.15, TWO, "assigned", partitions=[0])
+    story.start("e1", 6.2, offset=5)
+    story.finish("e1", 6.3)
+    story.end("e1", 6.4)
+
+    assert story.check() == []
+
+
 def test_the_next_owner_may_start_again_what_was_started():
     story = Story()
     story.note(5.9, ONE, "revoked", partitions=[0])

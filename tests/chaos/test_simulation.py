@@ -50,6 +50,7 @@ def test_the_simulation_breaks_things_and_most_calls_succeed_nevertheless():
     assert faults >= {"kill", "suspend", "leaders", "trouble"}
     assert ends.count("ok") > 0.7 * len(ends)
     assert {"error", "cancelled"} <= set(ends)
+    assert max(event["started"] for run in runs for event in run.by_name["gauge"]) > 3
     assert any(len(call.starts) > 1 for run in runs for call in run.calls.values())
     assert any(len(call.acked) > 1 for run in runs for call in run.calls.values())
 
