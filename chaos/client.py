@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import chaos.mutants  # noqa: F401 - plants the bug that RPC_MUTANT names, if any
 from chaos.child import end_with_parent
 from chaos.gauges import start_gauges
 from chaos.history import Writer

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import chaos.mutants  # noqa: F401 - plants the bug that RPC_MUTANT names, if any
 from chaos.child import end_with_parent
 from chaos.effects import Ledger
 from chaos.gauges import start_gauges

@@ -12,7 +12,7 @@ from chaos.simulation.world import World
 from transports.base import GroupState, Message, Receipt
 
 if TYPE_CHECKING:
-    from chaos.simulation.transport import Member
+    from chaos.simulation.member import Member
 
 __all__ = ["SKEW", "Broker", "Share", "Stored", "Topic"]
 
