@@ -150,8 +150,8 @@ class Tracker:
         if call is None:
             self.pending.late += 1
             return None, False
-        route, attempt = call.route, reply.attempt
-        if attempt > call.attempt or reply.method not in {None, route.wire_method}:
+        route, attempt, method = call.route, reply.attempt, reply.method
+        if attempt > call.attempt or (method is not None and method != route.wire_method):
             self.pending.foreign += 1
             return None, False
         for number, receipt in call.receipts:
