@@ -7,6 +7,7 @@ import pytest
 from contracts import Certainty, Code, ErrorBody, RetryPolicy, method
 from contracts.codec import JSON
 from rpc.envelope import Cancel, clock_message, decode_request, reply_message
+from transports import failpoints
 from transports.base import Address
 from transports.errors import SendUncertain, Unreachable
 
@@ -252,3 +253,34 @@ def test_a_reply_to_an_attempt_that_was_not_made_is_foreign(bank):
 
     assert bank.channel.foreign_replies == 1
     assert not call.done()
+
+
+# -- named points ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def armed():
+    yield lambda text: failpoints.arm(failpoints.parse(text))
+    failpoints.arm({})
+
+
+@pytest.mark.parametrize(
+    ("point", "sent"), [("client.before_send:drop", 0), ("client.reply:drop", 1)]
+)
+def test_a_call_whose_request_or_reply_is_lost_ends_by_its_deadline(bank, armed, point, sent):
+    armed(point)
+    call = bank.client.pay.future(5)
+    for sending in tuple(bank.wire.sent):
+        bank.arrive(sending.reply(b"5"))
+    bank.advance(4.0)
+
+    assert call.exception(0).certainty is Certainty.UNKNOWN
+    assert len(bank.wire.sent) == sent
+
+
+def test_the_point_after_a_send_finds_the_request_on_its_way(bank, armed):
+    armed("client.after_send:raise")
+    with pytest.raises(failpoints.Failpoint):
+        bank.client.pay.future(5)
+
+    assert len(bank.wire.sent) == 1
