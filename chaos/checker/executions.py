@@ -8,6 +8,9 @@ from chaos.checker.violation import Violation
 
 __all__ = ["at_most_once", "effectively_once", "expired_work", "lost", "unanswered"]
 
+_REFUSING = 1.0
+"""Seconds in which a server that has committed what it refuses tells that it does."""
+
 
 def lost(run: Run) -> Iterator[Violation]:
     """I5: what the broker acknowledged is run, answered, or set aside.
@@ -26,7 +29,10 @@ def lost(run: Run) -> Iterator[Violation]:
             continue
         deadline = call.invoke["deadline"]
         for acked in call.acked:
-            at = passed.first(acked)
+            at, by = passed.first(acked)
+            killed = None if by is None else run.killed_at(by)
+            if at is not None and killed is not None and at <= killed < at + _REFUSING:
+                continue  # perhaps refused, which is told only once it is committed
             place = f"{acked['topic']}[{acked['partition']}]@{acked['offset']}"
             if at is not None and at < deadline:
                 what = f"lost: {place} was committed past, {deadline - at:.3f} s before its end"
@@ -48,12 +54,12 @@ class _Passed:
     """
 
     def __init__(self, run: Run) -> None:
-        self._marks: dict[int, list[tuple[int, float]]] = defaultdict(list)
+        self._marks: dict[int, list[tuple[int, float, str]]] = defaultdict(list)
         self._final: dict[tuple[str, int], int] = {}
         for event in run.by_name["committed"]:
             marks = self._marks[event["partition"]]
             if not marks or event["offset"] > marks[-1][0]:
-                marks.append((event["offset"], event["at"]))
+                marks.append((event["offset"], event["at"], event["process"]))
         if run.truth is not None:
             self._final = run.truth.committed
         self._end = run.ended
@@ -63,8 +69,8 @@ class _Passed:
         place = (acked["topic"], acked["partition"])
         return place in self._final or acked["partition"] in self._marks
 
-    def first(self, acked: dict) -> float | None:
-        """Return when the record was first committed past; None: never."""
+    def first(self, acked: dict) -> tuple[float | None, str | None]:
+        """Return when the record was first committed past, and by whom as far as that is known."""
         marks, offset = self._marks[acked["partition"]], acked["offset"]
         low, high = 0, len(marks)
         while low < high:
@@ -74,9 +80,9 @@ class _Passed:
             else:
                 low = middle + 1
         if low < len(marks):
-            return marks[low][1]
+            return marks[low][1:]
         final = self._final.get((acked["topic"], acked["partition"]))
-        return self._end if final is not None and final > offset else None
+        return (self._end if final is not None and final > offset else None), None
 
 
 def unanswered(run: Run) -> Iterator[Violation]:

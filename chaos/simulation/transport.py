@@ -105,7 +105,11 @@ class VirtualTransport(Transport):
         self._last[place] = arrives
         lot -= trouble.fail
         uncertain = lot < trouble.uncertain
-        doubles = not uncertain and not once and lot - trouble.uncertain < trouble.duplicate
+        # A request is appended once by an idempotent producer: it comes twice by other attempts and
+        # by other owners of its partition.
+        request = dict(message.headers).get("rpc-kind") == b"request"
+        twice = lot - trouble.uncertain < trouble.duplicate
+        doubles = twice and not (uncertain or once or request)
         if uncertain and world.chance(0.5):
             self._replied(message, "failed")
             self._tell(on_sent, SendUncertain("simulated: no answer"))

@@ -413,6 +413,14 @@ def test_a_client_that_was_killed_ends_nothing():
     assert story.check() == []
 
 
+def test_what_was_committed_by_a_server_that_died_at_once_may_have_been_refused():
+    story = Story(tail=0)
+    acknowledged_and_lost(story)
+    fault(story, "kill", 6.6, pid=20)
+
+    assert story.check() == []
+
+
 def test_a_dead_letter_is_an_end_for_a_request():
     story = Story()
     acknowledged_and_lost(story)
