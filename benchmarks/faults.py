@@ -65,13 +65,19 @@ class Field:
             for name in ("read", "write")
         }
         handled = set(self.ledger.read_text(encoding="ascii").split())
+        twice = repeated(self.ledger)
+        again = {
+            name: sum(call.method == name and call.call_id in twice for call in calls)
+            for name in ("read", "write")
+        }
         failed = [call.error for call in calls if call.error]
         lost = sum(call.acknowledged and call.call_id not in handled for call in calls)
         return {
             "calls": len(calls),
             "failed": ", ".join(sorted(set(failed))) + f" ({len(failed)})" if failed else "0",
             "lost": str(lost),
-            "handled twice": str(len(repeated(self.ledger))),
+            "idempotent handled twice": str(again["read"]),
+            "others handled twice": str(again["write"]),
             "p50 ms": f"{quantile([c.took for c in calls], 0.5) * 1000:.0f}",
             "p99 ms": f"{quantile([c.took for c in calls], 0.99) * 1000:.0f}",
             "slowest idempotent s": f"{slowest['read']:.2f}",

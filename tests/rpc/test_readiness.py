@@ -1,5 +1,6 @@
 """Work that must have succeeded once: shared while it runs, tried again after a failure."""
 
+import os
 import threading
 
 import pytest
@@ -105,3 +106,17 @@ def test_giving_up_what_is_ready_or_was_never_begun_changes_nothing():
 
     assert attempt.get() is None
     assert readiness.ready
+
+
+def test_a_child_forked_while_it_runs_begins_an_attempt_of_its_own():
+    left_alone = []
+    readiness = Readiness(lambda: None, left_alone.append)
+    parents = readiness.begin()
+    with readiness._lock:  # as another thread of the parent may hold it just then
+        child = os.fork()
+        if child == 0:
+            own = readiness.begin()
+            os._exit(0 if own is not parents and len(left_alone) == 2 else 1)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert readiness.begin() is parents

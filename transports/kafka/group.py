@@ -46,6 +46,7 @@ class SharedReceiver:
         self._config = config
         self._topic = topic
         self._group = config.group_prefix + topic
+        self._static = "group_instance_id" in config.driver
         self._changed = threading.Condition()
         self._offsets = Offsets()
         self._queue: deque[tuple[int, Record]] = deque()
@@ -244,10 +245,16 @@ class SharedReceiver:
         self._committer.commit(log, delivery, then)
 
     def owns(self, share: Share) -> bool:
-        """Whether a share's partition has been ours all the time, and certainly is."""
+        """Whether a share's partition has been ours all the time, and certainly is.
+
+        Never certain of a static member: another process may have come in its name (KIP-345), which
+        it learns with its next heartbeat.
+        """
         with self._changed:
             lasting = share.log.held and self._shares.get(share.log) is share
-            return lasting and not (self._revoking or self._closed) and self._session.leased()
+            if not lasting or self._revoking or self._closed or self._static:
+                return False
+            return self._session.leased()
 
     def _do_duties(self, now: float) -> None:
         """Resume, commit, and see whether the session gets anywhere."""
