@@ -3,13 +3,14 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from chaos.checker.run import Call, Run
+from chaos.checker.run import Call, Run, pid_of
 from chaos.checker.violation import Violation
 
 __all__ = ["at_most_once", "effectively_once", "expired_work", "lost", "unanswered"]
 
 _REFUSING = 1.0
 """Seconds in which a server that has committed what it refuses tells that it does."""
+_SERVES = ("assigned", "committed", "start")
 
 
 def lost(run: Run) -> Iterator[Violation]:
@@ -19,6 +20,8 @@ def lost(run: Run) -> Iterator[Violation]:
     waited, and unseen where nobody ever committed past it.
     """
     passed = _Passed(run)
+    servers = {pid_of(event["process"]) for name in _SERVES for event in run.by_name.get(name, ())}
+    deaths = [at for pid, at in run.killed.items() if pid in servers]
     works = {call.work for call in run.calls.values() if call.starts}
     for call in run.invoked():
         if not call.acked or call.mode == "amo" or call.work in works:
@@ -29,9 +32,10 @@ def lost(run: Run) -> Iterator[Violation]:
             continue
         deadline = call.invoke["deadline"]
         for acked in call.acked:
-            at, by = passed.first(acked)
-            killed = None if by is None else run.killed_at(by)
-            if at is not None and killed is not None and at <= killed < at + _REFUSING:
+            at = passed.first(acked)
+            if at is not None and any(
+                call.invoke["at"] <= killed < at + _REFUSING for killed in deaths
+            ):
                 continue  # perhaps refused, which is told only once it is committed
             place = f"{acked['topic']}[{acked['partition']}]@{acked['offset']}"
             if at is not None and at < deadline:
@@ -54,12 +58,12 @@ class _Passed:
     """
 
     def __init__(self, run: Run) -> None:
-        self._marks: dict[int, list[tuple[int, float, str]]] = defaultdict(list)
+        self._marks: dict[int, list[tuple[int, float]]] = defaultdict(list)
         self._final: dict[tuple[str, int], int] = {}
         for event in run.by_name["committed"]:
             marks = self._marks[event["partition"]]
             if not marks or event["offset"] > marks[-1][0]:
-                marks.append((event["offset"], event["at"], event["process"]))
+                marks.append((event["offset"], event["at"]))
         if run.truth is not None:
             self._final = run.truth.committed
         self._end = run.ended
@@ -69,8 +73,8 @@ class _Passed:
         place = (acked["topic"], acked["partition"])
         return place in self._final or acked["partition"] in self._marks
 
-    def first(self, acked: dict) -> tuple[float | None, str | None]:
-        """Return when the record was first committed past, and by whom as far as that is known."""
+    def first(self, acked: dict) -> float | None:
+        """Return when the record was first committed past; None: never."""
         marks, offset = self._marks[acked["partition"]], acked["offset"]
         low, high = 0, len(marks)
         while low < high:
@@ -80,9 +84,9 @@ class _Passed:
             else:
                 low = middle + 1
         if low < len(marks):
-            return marks[low][1:]
+            return marks[low][1]
         final = self._final.get((acked["topic"], acked["partition"]))
-        return (self._end if final is not None and final > offset else None), None
+        return self._end if final is not None and final > offset else None
 
 
 def unanswered(run: Run) -> Iterator[Violation]:

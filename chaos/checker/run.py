@@ -13,7 +13,7 @@ import msgspec
 from chaos.effects import Effect
 from chaos.truth import Truth
 
-__all__ = ["Call", "Event", "Expectations", "Run", "Windows", "answer_to"]
+__all__ = ["Call", "Event", "Expectations", "Run", "Windows", "answer_to", "pid_of"]
 
 Event = dict[str, Any]
 """One line of a history, with `process` (`role-number-pid`) beside what stands in it."""
