@@ -4,6 +4,7 @@ Owns `rpc-worker-N` and `rpc-loop`, the threads that run handlers and send repli
 """
 
 import asyncio
+import threading
 from collections.abc import Mapping
 
 from rpc.admission import Admission
@@ -45,12 +46,13 @@ class Engine:
         max_crashes: int,
         clock: Clock,
         threads: bool,
+        stopping: threading.Event,
     ) -> None:
         """Put the parts together; with `threads`, start workers and loop as handlers need them."""
         self._dispatcher = dispatcher
         self._workers: Workers[Job] | None = None
         self._loop: EventLoop | None = None
-        self.settlement = Settlement(transport.send, catalog.codecs, catalog.default_codec)
+        self.settlement = Settlement(transport.send, catalog.codecs, catalog.default_codec, clock)
         self.dead_letters = DeadLetters(
             transport, enabled=dead_letters, clock=clock, threads=threads
         )
@@ -63,7 +65,6 @@ class Engine:
             settlement=self.settlement,
             start=self._start if threads else self._run,
             stop=self._stop,
-            send=transport.send,
             clock=clock,
         )
         self.intake = Intake(
@@ -71,7 +72,7 @@ class Engine:
             execution=self._execution,
             settlement=self.settlement,
             dead_letters=self.dead_letters,
-            time=BrokerTime(transport.now, transport.send),
+            time=BrokerTime(transport.now, transport.send, stopping),
             reply_topics=reply_topics,
             max_crashes=max_crashes,
         )

@@ -20,7 +20,7 @@ from rpc.refusal import Refusal, busy, expired, given_up, overdue, unreadable
 from rpc.settlement import Settlement, commit_all
 from rpc.turns import Turns
 from transports import failpoints
-from transports.base import Message, Receipt, Send
+from transports.base import Message, Receipt
 from transports.errors import MessageTooLarge, TransportError
 
 __all__ = ["Execution"]
@@ -38,7 +38,6 @@ class Execution:
         settlement: Settlement,
         start: Callable[[Job], None],
         stop: Callable[[Job], None],
-        send: Send,
         clock: Clock,
     ) -> None:
         self._admission = admission
@@ -47,7 +46,6 @@ class Execution:
         self._settlement = settlement
         self._start = start
         self._stop = stop
-        self._send = send
         self._clock = clock
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
@@ -240,14 +238,14 @@ class Execution:
         if isinstance(outcome, Refusal):
             self._settlement.refuse(job.request, outcome, job.deliveries, committed=job.committed)
         elif not (failpoints.on and failpoints.hit("server.before_reply")):
-            self._send(job.request.reply_to, outcome, partial(self._replied, job))
+            self._settlement.send(job.request.reply_to, outcome, partial(self._replied, job))
 
     def _replied(self, job: Job, sent: Receipt | TransportError) -> None:
         if isinstance(sent, MessageTooLarge) and not job.too_large:
             job.too_large = True
             error = server_fault(job, f"the result is too large: {sent}", None)
             reply = error_reply(job.request, job.codec, error)
-            self._send(job.request.reply_to, reply, partial(self._replied, job))
+            self._settlement.send(job.request.reply_to, reply, partial(self._replied, job))
         else:
             self._settlement.settle(sent, job.deliveries)
 

@@ -74,6 +74,8 @@ class Intake:
     def _take_request(self, request: Request, delivery: Delivery) -> None:
         self._execution.give_up_suspects()
         age = self._time.age(request, delivery)
+        if age is None:  # the server is stopping: another will know how old it is
+            return
         job = self._catalog.job(request, delivery, age)
         answer = job if isinstance(job, Refusal) else self._execution.admit(job, age)
         if answer is None:

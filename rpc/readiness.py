@@ -72,7 +72,7 @@ class Readiness:
         attempt.set(error)
 
     def after_fork(self) -> None:
-        """Forget the attempt under way, in a child process: the thread that makes it is not here."""
+        """Forget the attempt under way, in a child process: its thread is not here."""
         self._lock = threading.Lock()
         if not self.ready:
             self._attempt = None

@@ -131,6 +131,7 @@ class Server:
                 + ", ".join(sorted(self._handlers))
             )
         store = MemoryStore(clock=clock) if idempotency is None else idempotency
+        self._stopping = threading.Event()
         self._make_engine = partial(
             Engine,
             Catalog(self._handlers, tuple(codecs), limited, clock, max_body_bytes),
@@ -142,6 +143,7 @@ class Server:
             dead_letters=dead_letters,
             max_crashes=max_crashes,
             clock=clock,
+            stopping=self._stopping,
             threads=threads,
         )
         self._drain_timeout = drain_timeout
@@ -150,7 +152,6 @@ class Server:
         self._engine: Engine | None = None
         self._receivers: list[Receiver] = []
         self._receiving: list[threading.Thread] = []
-        self._stopping = threading.Event()
         self._over = threading.Event()
         self._pid = os.getpid()
         self.failure: TransportError | None = None

@@ -8,26 +8,43 @@ never ran. Any thread; the lock guards the count of what is open, and nothing is
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
 
 from contracts import Certainty, Codec
 from rpc.answers import error_reply
+from rpc.clock import Clock
 from rpc.envelope import Request
 from rpc.refusal import Refusal
 from transports import failpoints
-from transports.base import Address, Delivery, Message, Receipt, Send
-from transports.errors import TransportError
+from transports.base import Address, Delivery, Message, OnSent, Receipt, Send
+from transports.errors import TransportError, Unreachable
 from transports.log import get_logger
 
 __all__ = ["Settlement", "commit_all"]
 
 _log = get_logger("rpc.server")
+_LASTS = 60.0  # seconds; calls that last longer are asked for again, or lost with their broker
+_PATIENT = 0.5  # seconds after which an attempt did not fail at once
+
+
+class _Outgoing(NamedTuple):
+    """A reply that is being sent, until `ends`."""
+
+    address: Address
+    message: Message
+    on_sent: OnSent
+    ends: float
 
 
 class Settlement:
     """What one server has taken and not settled yet."""
 
-    def __init__(self, send: Send, codecs: Mapping[str, Codec], default: Codec) -> None:
+    def __init__(
+        self, send: Send, codecs: Mapping[str, Codec], default: Codec, clock: Clock
+    ) -> None:
         self._send = send
+        self._clock = clock
         self._codecs = codecs
         self._default = default
         self._settled = threading.Condition()
@@ -47,7 +64,27 @@ class Settlement:
         """Send `reply`, and settle once the broker has it."""
         if failpoints.on and failpoints.hit("server.before_reply"):
             return
-        self._send(address, reply, lambda sent: self.settle(sent, deliveries))
+        self.send(address, reply, lambda sent: self.settle(sent, deliveries))
+
+    def send(self, address: Address, reply: Message, on_sent: OnSent) -> None:
+        """Send `reply`, and again where no broker was to be found, for as long as a call may last.
+
+        What is unsent after that has no caller any more. An attempt that fails at once is not made
+        again: there is nothing to wait for.
+        """
+        now = self._clock()
+        self._attempt(_Outgoing(address, reply, on_sent, now + _LASTS), now)
+
+    def _attempt(self, out: "_Outgoing", now: float) -> None:
+        self._send(out.address, out.message, partial(self._sent, out, now))
+
+    def _sent(self, out: "_Outgoing", began: float, sent: Receipt | TransportError) -> None:
+        if isinstance(sent, Unreachable):
+            now = self._clock()
+            if now - began >= _PATIENT and now < out.ends:
+                self._attempt(out, now)
+                return
+        out.on_sent(sent)
 
     def settle(self, sent: Receipt | TransportError, deliveries: Sequence[Delivery]) -> None:
         """Acknowledge what was answered, also where the answer could not be sent."""

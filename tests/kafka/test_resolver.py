@@ -64,14 +64,14 @@ class FakeTopics:
 class Bench:
     """A resolver over fake topics, with what went on and what was told."""
 
-    def __init__(self, patience=0.2, open_topics=None):
+    def __init__(self, patience=0.2, open_topics=None, give_up=0.4):
         self.topics = FakeTopics()
         self.went, self.told, self.gone = [], [], []
         self.changed = threading.Condition()
         self.resolver = Resolver(
             "test-resolver",
             patience=patience,
-            give_up=0.4,
+            give_up=give_up,
             open_topics=open_topics or (lambda: self.topics),
             go_on=self._go_on,
             lost=self._lost,
@@ -85,6 +85,11 @@ class Bench:
 
     def know(self, topic, state):
         self.topics.known[topic] = state
+        self.answer()
+
+    def answer(self):
+        """Let an answer come that was under way, and then the one to the question."""
+        self.resolver.answered()
         self.resolver.answered()
 
     def await_(self, condition):
@@ -148,7 +153,7 @@ def test_a_topic_that_does_not_turn_up_keeps_no_other_waiting(bench):
 
 def test_what_was_just_looked_for_in_vain_is_refused_at_once_until_forgiven(bench):
     bench.park("nowhere")
-    bench.resolver.answered()
+    bench.answer()
     bench.await_(lambda: len(bench.told) == 1)
     bench.park("nowhere")
     bench.await_(lambda: len(bench.told) == 2)
@@ -161,6 +166,20 @@ def test_what_was_just_looked_for_in_vain_is_refused_at_once_until_forgiven(benc
     assert [type(outcome) for outcome in bench.told] == [AddressUnknown] * 2
     assert bench.told[0] is not bench.told[1]
     assert len(bench.topics.asked) == asked
+
+
+def test_an_answer_that_was_under_way_does_not_count(eventually):
+    bench = Bench(patience=0.05, give_up=30.0)
+    bench.park("late", b"found")
+    bench.resolver.answered()
+    eventually(lambda: len(bench.topics.asked) > 3)
+    told = list(bench.told)
+    bench.topics.known["late"] = TWO
+    bench.resolver.answered()
+    bench.await_(lambda: bench.went == [b"found"])
+    bench.resolver.close("the end", 5)
+
+    assert told == []
 
 
 def test_where_nobody_answers_the_cause_is_told():
@@ -200,7 +219,7 @@ def test_a_topic_that_was_lost_holds_its_messages_until_it_is_back(bench):
     bench.know("other", TWO)
     bench.await_(lambda: bench.went)
     bench.gone = ["t"]
-    bench.resolver.answered()
+    bench.answer()
     bench.park("t", b"held")
     bench.know("t", TWO)
     bench.await_(lambda: bench.went == [b"wakes it", b"held"])
@@ -216,7 +235,7 @@ def test_what_can_not_be_a_name_is_told(bench):
 def test_there_is_a_bound_to_what_waits_and_to_what_is_remembered(bench):
     for n in range(300):
         bench.park(f"t{n}")
-    bench.resolver.answered()
+    bench.answer()
     bench.await_(lambda: len(bench.told) == 300)
     kinds = [type(outcome) for outcome in bench.told]
 
@@ -226,7 +245,7 @@ def test_there_is_a_bound_to_what_waits_and_to_what_is_remembered(bench):
         bench.told.clear()
         for n in range(200):
             bench.park(f"{len(bench.topics.forgotten)}-{n}")
-        bench.resolver.answered()
+        bench.answer()
         bench.await_(lambda: len(bench.told) == 200)
     assert len(bench.resolver._refused) <= 1000
 

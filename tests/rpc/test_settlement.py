@@ -6,8 +6,8 @@ from contracts import JSON, Certainty, ErrorBody
 from rpc.envelope import decode_reply, decode_request
 from rpc.refusal import given_up, overdue
 from rpc.settlement import Settlement, commit_all
-from transports.base import Delivery, Receipt
-from transports.errors import Unreachable
+from transports.base import Address, Delivery, Message, Receipt
+from transports.errors import NotAuthorized, Unreachable
 
 
 class Custodian:
@@ -32,8 +32,8 @@ class Custodian:
 
 
 @pytest.fixture
-def settlement(wire):
-    made = Settlement(wire.send, {JSON.content_type: JSON}, JSON)
+def settlement(wire, clock):
+    made = Settlement(wire.send, {JSON.content_type: JSON}, JSON, clock)
     made.opened()
     return made
 
@@ -124,3 +124,36 @@ def test_several_deliveries_are_durable_once_all_are(kept, told):
     custody.waiting.pop()(kept[-1])
 
     assert outcome == told
+
+
+def test_a_reply_that_found_no_broker_is_sent_again_for_as_long_as_a_call_lasts(
+    settlement, wire, clock
+):
+    custody = Custodian()
+    settlement.answer(Address("rpc.replies.test", 0), Message(b"1"), [delivery(custody)])
+    for _ in range(3):
+        clock.advance(5.0)
+        wire.last.fail(Unreachable("no broker answers"))
+    tries, unsettled = len(wire.sent), list(custody.steps)
+    wire.last.acknowledge()
+
+    assert (tries, unsettled, custody.steps) == (4, [], ["ack"])
+
+
+@pytest.mark.parametrize(
+    ("waited", "error"),
+    [
+        (0.1, Unreachable("too many wait")),
+        (5.0, NotAuthorized("no right")),
+        (61.0, Unreachable("")),
+    ],
+)
+def test_a_reply_is_given_up_that_failed_at_once_or_for_good_or_for_too_long(
+    settlement, wire, clock, waited, error
+):
+    custody = Custodian()
+    settlement.answer(Address("rpc.replies.test", 0), Message(b"1"), [delivery(custody)])
+    clock.advance(waited)
+    wire.last.fail(error)
+
+    assert (len(wire.sent), custody.steps, settlement.open) == (1, ["ack"], 0)

@@ -28,6 +28,8 @@ _log = get_logger(__name__)
 _LOOK_AGAIN = 0.1
 _REFUSED_FOR = 2.0
 _MOST_WAITING, _MOST_PLACES, _MOST_REFUSED = 10_000, 200, 1_000
+_ANSWERS = 2
+"""The first answer after a question may be one to an earlier question, that was under way."""
 _GRACE = 0.3
 """What the thread gets to end in, when the time for closing was used up by waiting."""
 
@@ -87,6 +89,15 @@ def judge(
     )
 
 
+class _Queue(NamedTuple):
+    """What waits for one address, and from when on."""
+
+    since: float
+    believed_at: int
+    """How many answers there must have been before one that knows nothing of it is believed."""
+    waiting: deque[Waiting]
+
+
 class Resolver:
     """Holds back messages until their addresses are known."""
 
@@ -111,10 +122,10 @@ class Resolver:
         self._emptied = threading.Condition(self._lock)
         self._stirred = threading.Event()
         self._closed: str | None = None
-        self._queues: dict[Address, tuple[float, deque[Waiting]]] = {}
+        self._queues: dict[Address, _Queue] = {}
         self._refused: dict[Address, tuple[TransportError, float]] = {}
         self._parked = 0
-        self._answered = -1.0
+        self._answers = 0
         self._thread: threading.Thread | None = None
         self.engaged = False
         """Whether anything waits; read without the lock, before asking `wait_behind`."""
@@ -129,7 +140,7 @@ class Resolver:
         with self._lock:
             for place in (Address(waiting.address.topic), waiting.address):
                 if place in self._queues and self._closed is None:
-                    self._queues[place][1].append(waiting)
+                    self._queues[place].waiting.append(waiting)
                     self._parked += 1
                     return True
         return False
@@ -146,7 +157,7 @@ class Resolver:
 
     def answered(self) -> None:
         """Look again: the brokers have answered. Any thread."""
-        self._answered = time.monotonic()
+        self._answers += 1
         self._stirred.set()
 
     def forgive(self, topic: str) -> None:
@@ -182,8 +193,8 @@ class Resolver:
             if error is not None and now < until:
                 return type(error)(*error.args)
             self._refused.pop(place, None)
-            _, queue = self._queues.setdefault(place, (now, deque()))
-            queue.append(waiting)
+            queue = self._queues.setdefault(place, self._new_queue(now))
+            queue.waiting.append(waiting)
             self._parked += 1
             self.engaged = True
             if self._thread is None:
@@ -222,16 +233,19 @@ class Resolver:
         now = time.monotonic()
         with self._lock:
             for topic in self._lost():
-                self._queues.setdefault(Address(topic), (now, deque()))
+                self._queues.setdefault(Address(topic), self._new_queue(now))
                 self.engaged = True
-            queues = [(place, since) for place, (since, _) in self._queues.items()]
-        for place, since in queues:
-            self._look_for(place, since, topics)
+            queues = list(self._queues.items())
+        for place, queue in queues:
+            self._look_for(place, queue, topics)
 
-    def _look_for(self, place: Address, since: float, topics: Topics) -> None:
-        waited = time.monotonic() - since
+    def _new_queue(self, now: float) -> "_Queue":
+        return _Queue(now, self._answers + _ANSWERS, deque())
+
+    def _look_for(self, place: Address, queue: "_Queue", topics: Topics) -> None:
+        waited = time.monotonic() - queue.since
         verdict = judge(place, topics.state(place.topic), waited, self._patience)
-        if isinstance(verdict, TransportError) and self._answered < since:
+        if isinstance(verdict, AddressUnknown) and self._answers < queue.believed_at:
             verdict = waited >= self._give_up and Unreachable(
                 f"no broker answers about topic {place.topic}: {topics.trouble or 'no cause told'}"
             )
@@ -254,9 +268,10 @@ class Resolver:
         """Send what waited for `place`; whoever comes meanwhile queues behind."""
         while True:
             with self._lock:
-                _, queue = self._queues.get(place, (0.0, deque[Waiting]()))
-                ready = list(queue)
-                queue.clear()
+                queue = self._queues.get(place)
+                ready = [] if queue is None else list(queue.waiting)
+                if queue is not None:
+                    queue.waiting.clear()
                 self._parked -= len(ready)
                 if not ready:
                     self._queues.pop(place, None)
@@ -275,8 +290,8 @@ class Resolver:
         failed: list[Waiting] = []
         with self._lock:
             for place in places:
-                _, queue = self._queues.pop(place, (0.0, deque[Waiting]()))
-                failed.extend(queue)
+                queue = self._queues.pop(place, None)
+                failed.extend(() if queue is None else queue.waiting)
                 if isinstance(error, AddressUnknown | NotAuthorized):
                     if len(self._refused) >= _MOST_REFUSED:
                         self._refused.clear()
