@@ -30,12 +30,16 @@ class BrokerTime:
         now: Callable[[], float | None],
         send: Send,
         stopping: threading.Event,
+        *,
         wait: float = _WAIT,
+        patient: bool = True,
     ) -> None:
+        """Ask by `send`; where not `patient`, as a server that is stepped is not, nothing waits."""
         self._now = now
         self._send = send
         self._stopping = stopping
         self._wait = wait
+        self._patient = patient
         self._lock = threading.Lock()
         self._tries = _TRIES
 
@@ -60,6 +64,10 @@ class BrokerTime:
     def _ask(self, request: Request) -> float | None:
         """Return the broker's time; None where it is not to be had here, or the server stops."""
         with self._lock:
+            if not self._patient:
+                self._write(request)
+                self._untold()
+                return self._now()
             outcome = None
             while self._tries and self._now() is None and not self._stopping.is_set():
                 outcome = outcome or self._write(request)

@@ -72,7 +72,7 @@ class Engine:
             execution=self._execution,
             settlement=self.settlement,
             dead_letters=self.dead_letters,
-            time=BrokerTime(transport.now, transport.send, stopping),
+            time=BrokerTime(transport.now, transport.send, stopping, patient=threads),
             reply_topics=reply_topics,
             max_crashes=max_crashes,
         )

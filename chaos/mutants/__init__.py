@@ -129,16 +129,13 @@ def swapped_correlation(stack: ExitStack) -> None:
 
 @_mutant("each reply is sent twice")
 def reply_twice(stack: ExitStack) -> None:
-    build = rpc.execution.Execution.__init__
+    send = rpc.settlement.Settlement.send
 
-    def built(self: Any, *, send: Any, **options: Any) -> None:
-        def twice(address: Any, message: Any, on_sent: Any, /, **how: Any) -> None:
-            send(address, message, on_sent, **how)
-            send(address, message, lambda _sent: None, **how)
+    def twice(self: Any, address: Any, reply: Any, on_sent: Any) -> None:
+        send(self, address, reply, on_sent)
+        send(self, address, reply, lambda _sent: None)
 
-        build(self, send=twice, **options)
-
-    _put(stack, rpc.execution.Execution, "__init__", built)
+    _put(stack, rpc.settlement.Settlement, "send", twice)
 
 
 @_mutant("ids are counted per client alone, and replies are taken whoever they are for")
