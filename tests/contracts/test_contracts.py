@@ -13,6 +13,7 @@ def test_the_exported_names_are_fixed():
     assert contracts.__all__ == [
         "BINDER",
         "JSON",
+        "MAX_BODY_BYTES",
         "MSGPACK",
         "NO_RETRY",
         "BoundMethod",
@@ -51,6 +52,7 @@ def test_the_exported_names_are_fixed():
         "routing_key",
         "service",
         "services_of",
+        "sized",
         "to_wire",
     ]
 
