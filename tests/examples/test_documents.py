@@ -166,3 +166,20 @@ def test_every_event_that_is_documented_is_logged() -> None:
 
     assert len(events) > 10
     assert [event for event in events if f'"{event}"' not in code] == []
+
+
+def test_every_test_that_a_page_names_exists() -> None:
+    pages = {page: page.read_text() for page in (ROOT / "docs").glob("*.md")}
+    named = {
+        (path, name)
+        for text in pages.values()
+        for path, name in re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", text)
+    }
+    missing = [
+        f"{path}::{name}"
+        for path, name in sorted(named)
+        if not (ROOT / path).exists() or f"def {name}(" not in (ROOT / path).read_text()
+    ]
+
+    assert len(named) > 20
+    assert missing == []
