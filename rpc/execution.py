@@ -237,7 +237,7 @@ class Execution:
     def _answer(self, job: Job, outcome: Message | Refusal) -> None:
         if isinstance(outcome, Refusal):
             self._settlement.refuse(job.request, outcome, job.deliveries, committed=job.committed)
-        elif not (failpoints.on and failpoints.hit("server.before_reply")):
+        else:
             self._settlement.send(job.request.reply_to, outcome, partial(self._replied, job))
 
     def _replied(self, job: Job, sent: Receipt | TransportError) -> None:

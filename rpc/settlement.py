@@ -62,8 +62,6 @@ class Settlement:
 
     def answer(self, address: Address, reply: Message, deliveries: Sequence[Delivery]) -> None:
         """Send `reply`, and settle once the broker has it."""
-        if failpoints.on and failpoints.hit("server.before_reply"):
-            return
         self.send(address, reply, lambda sent: self.settle(sent, deliveries))
 
     def send(self, address: Address, reply: Message, on_sent: OnSent) -> None:
@@ -72,6 +70,8 @@ class Settlement:
         What is unsent after that has no caller any more. An attempt that fails at once is not made
         again: there is nothing to wait for.
         """
+        if failpoints.on and failpoints.hit("server.before_reply"):
+            return
         now = self._clock()
         self._attempt(_Outgoing(address, reply, on_sent, now + _LASTS), now)
 
