@@ -13,6 +13,7 @@ from collections.abc import Callable
 from rpc.call_errors import closed_error
 from rpc.clock import Clock
 from rpc.config import transport_url
+from rpc.envelope import clock_message
 from rpc.inflight import InFlight
 from rpc.sender import Sender
 from rpc.watch import Watch
@@ -26,6 +27,7 @@ __all__ = ["Connection"]
 _log = get_logger("rpc.channel")
 _RECEIVE_WAIT = 1.0  # seconds; `close` ends the wait
 _RETRY_WAIT = 1.0  # seconds between attempts to read an inbox that fails
+_TIME_WAIT = 1.0  # seconds for the broker to say what time it is; a healthy one takes milliseconds
 
 
 class Connection:
@@ -75,6 +77,7 @@ class Connection:
                 sender = Sender(self._client, self._clock, transport.send, transport.now)
                 self._in_flight.open(sender)
                 self._serve(self._inbox)
+                self._learn_time(transport, self._inbox)
             return self._transport, self._inbox
 
     def close(self, timeout: float) -> None:
@@ -132,6 +135,17 @@ class Connection:
             raise
         _log.debug("channel.opened", topic=inbox.address.topic, partition=inbox.address.partition)
         return transport, inbox
+
+    def _learn_time(self, transport: Transport, inbox: Receiver) -> None:
+        """Let the broker tell its time, so that the first request can say when it was sent.
+
+        What it could not say would begin to age when it is appended, however late that is.
+        """
+        if transport.now() is None:
+            told = threading.Event()
+            transport.send(inbox.address, clock_message(), lambda _outcome: told.set())
+            if self._threads:
+                told.wait(_TIME_WAIT)
 
     def _disconnect(self, timeout: float) -> None:
         if self._inbox is not None:

@@ -32,9 +32,7 @@ class Client:
     def __init__(self, broker: Broker, number: int) -> None:
         self.world = broker.world
         self.process = Process(self.world, "client", number)
-        # The first request of a client that has sent nothing yet can't say when it was sent: its
-        # time runs from its append on. That one is left out here.
-        self.transport = VirtualTransport(broker, self.process, knows_time=True)
+        self.transport = VirtualTransport(broker, self.process)
         self.channel = Channel(
             self.transport,
             clock=self.world.clock,

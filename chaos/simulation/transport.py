@@ -43,12 +43,11 @@ class Trouble(NamedTuple):
 class VirtualTransport(Transport):
     """What one process has of the broker."""
 
-    def __init__(self, broker: Broker, process: Process, *, knows_time: bool = False) -> None:
-        """`knows_time`: as if something had been sent, and acknowledged, before."""
+    def __init__(self, broker: Broker, process: Process) -> None:
         self._broker = broker
         self._process = process
         self._world = broker.world
-        self._knows_time = knows_time
+        self._knows_time = False
         self._last: dict[tuple[str, int], float] = {}
         self.trouble = Trouble()
         self.on_delivery: Callable[[Delivery], object] = bool

@@ -19,8 +19,8 @@ def run(folder, *arguments):
 @pytest.mark.parametrize(
     ("brokers", "minutes", "seed", "faults"),
     [
-        (1, "0.5", 187, {"kill-server", "kill-client", "failpoint", "lose-acknowledgements"}),
-        (3, "0.75", 149, {"kill-server", "kill-broker", "sigstop-broker", "rolling-restart"}),
+        (1, "0.5", 384, {"lose-acknowledgements", "kill-server", "blackhole-up", "failpoint"}),
+        (3, "0.75", 30, {"kill-server", "hold-fetch", "kill-broker", "rebalance-storm"}),
     ],
 )
 def test_no_promise_is_broken_while_everything_else_is(brokers, minutes, seed, faults, tmp_path):

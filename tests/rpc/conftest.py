@@ -121,7 +121,7 @@ class Wire:
         self.opens: Callable[[], object] = lambda: None
         self.prepares: Callable[[], object] = lambda: None
         self.on_send: Callable[[Sending], object] = lambda _sending: None
-        self.time: float | None = None
+        self.time: float | None = 100.0
         self.groups: Callable[[], GroupState] = lambda: GroupState(1, {})
         self.opened = 0
         self.closed = 0

@@ -18,6 +18,7 @@ def stopping():
 
 @pytest.fixture
 def time(wire, stopping):
+    wire.time = None
     return BrokerTime(wire.now, wire.send, stopping, wait=0.01)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from contracts import Certainty, Code, DeadlineExceeded, RpcError, Unavailable, method
 from rpc.channel import Channel
+from rpc.envelope import is_clock
 from rpc.stub import Stub
 from transports.base import Address, Message
 from transports.errors import NotAuthenticated, NotAuthorized, Unreachable
@@ -62,6 +63,42 @@ def answering(wire):
 
 def threads_named(*names):
     return [thread for thread in threading.enumerate() if thread.name in names]
+
+
+def test_the_brokers_time_is_asked_for_at_the_own_inbox_before_the_first_request(wire, channel):
+    wire.time = None
+
+    def answer(sending):
+        if is_clock(sending.message):
+            wire.time = 1234.5
+            sending.acknowledge()
+        else:
+            wire.inbox.put(sending.reply(b'"hello"'))
+
+    wire.on_send = answer
+    assert Stub(Echo, channel=channel).say("hello") == "hello"
+
+    asked, request = wire.sent
+    assert asked.address == wire.inbox.address
+    assert request.request.sent == 1234.5
+
+
+@pytest.mark.parametrize("refused", [NotAuthorized("may not write"), None])
+def test_a_broker_that_does_not_tell_its_time_keeps_no_call_waiting(
+    wire, channel, refused, monkeypatch
+):
+    monkeypatch.setattr("rpc.connection._TIME_WAIT", 0.01)
+    wire.time = None
+
+    def answer(sending):
+        if not is_clock(sending.message):
+            wire.inbox.put(sending.reply(b'"hello"'))
+        elif refused is not None:
+            sending.fail(refused)
+
+    wire.on_send = answer
+    assert Stub(Echo, channel=channel).say("hello") == "hello"
+    assert wire.last.request.sent is None
 
 
 def test_building_a_channel_and_a_stub_opens_nothing_and_starts_no_thread(wire):

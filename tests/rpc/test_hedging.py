@@ -236,7 +236,7 @@ def test_each_attempt_says_when_it_was_sent_by_the_brokers_clock(bank):
     bank.wire.last.fail(UNREACHABLE)
     bank.advance(0.05)
 
-    assert [sending.request.sent for sending in bank.wire.sent] == [None, 1234.5]
+    assert [sending.request.sent for sending in bank.wire.sent] == [100.0, 1234.5]
 
 
 def test_a_servers_question_for_the_time_is_nothing_to_count(bank):
