@@ -16,9 +16,10 @@ from contracts import (
     RpcError,
     to_wire,
 )
-from rpc.envelope import Request, reply_message
 from rpc.idempotency import StoredReply
 from rpc.job import Job
+from rpc.reply import reply_message
+from rpc.request import Request
 from transports.base import Message
 from transports.log import get_logger
 

@@ -10,7 +10,8 @@ import threading
 from collections.abc import Callable
 
 from rpc.completion import Completion
-from rpc.envelope import Request, clock_message
+from rpc.reply import clock_message
+from rpc.request import Request
 from transports.base import Delivery, Receipt, Send
 from transports.errors import SendUncertain, TransportError, Unreachable
 from transports.log import get_logger

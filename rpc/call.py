@@ -15,8 +15,8 @@ import msgspec
 from contracts import NO_RETRY, Cancelled, Certainty, DeadlineExceeded, RetryPolicy, RpcError
 from rpc.calls import CallState
 from rpc.completion import Completion
-from rpc.envelope import Reply
 from rpc.interceptor import Chain, Outcome
+from rpc.reply import Reply
 from rpc.route import Route
 from transports.base import Headers, Receipt
 from transports.log import get_logger

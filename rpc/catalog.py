@@ -14,10 +14,10 @@ from contracts import (
 from rpc.clock import Clock
 from rpc.context import CallContext
 from rpc.deadline import DEFAULT_TIMEOUT, remaining
-from rpc.envelope import Request
 from rpc.job import Job
 from rpc.limits import Limit
 from rpc.refusal import Refusal
+from rpc.request import Request
 from rpc.text import scrubbed
 from rpc.turns import Turn
 from transports.base import Delivery

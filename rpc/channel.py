@@ -35,11 +35,11 @@ from rpc.clock import Clock, monotonic
 from rpc.connection import Connection
 from rpc.context import inherited_timeout
 from rpc.deadline import DEFAULT_TIMEOUT, effective_timeout
-from rpc.envelope import request_headers
 from rpc.inflight import InFlight
 from rpc.interceptor import CallInfo, Chain, Interceptor, Outcome
 from rpc.options import CallOptions, check_timeout, metadata_headers
 from rpc.readiness import Readiness
+from rpc.request import request_headers
 from rpc.route import Route, request_address
 from rpc.transport_errors import to_rpc_error
 from transports.base import Transport

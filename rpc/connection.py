@@ -13,8 +13,8 @@ from collections.abc import Callable
 from rpc.call_errors import closed_error
 from rpc.clock import Clock
 from rpc.config import transport_url
-from rpc.envelope import clock_message
 from rpc.inflight import InFlight
+from rpc.reply import clock_message
 from rpc.sender import Sender
 from rpc.watch import Watch
 from transports.base import Address, Receiver, Transport

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from rpc.clock import Clock
-from rpc.envelope import Request, is_control
+from rpc.headers import is_control
+from rpc.request import Request
 
 __all__ = ["CallContext", "current_call", "handling", "inherited_timeout", "stop_handling"]
 

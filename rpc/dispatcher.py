@@ -25,12 +25,12 @@ from contracts import (
 )
 from rpc.answers import error_reply, handler_error, server_fault
 from rpc.context import handling
-from rpc.envelope import reply_message
 from rpc.idempotency import StoredReply
 from rpc.interceptor import CallInfo, Chain, Interceptor, Outcome
 from rpc.job import Job
 from rpc.refusal import Refusal, given_up, overdue, unreadable
 from rpc.replays import Begin, Replays
+from rpc.reply import reply_message
 from rpc.text import scrubbed
 from transports.base import Message
 

@@ -16,9 +16,10 @@ from rpc.call_errors import closed_error, no_room_error, nobody_error
 from rpc.calls import CallState
 from rpc.clock import Clock
 from rpc.completion import Completion
-from rpc.envelope import EnvelopeError, Reply, decode_reply, is_clock
+from rpc.headers import EnvelopeError
 from rpc.interceptor import Outcome
 from rpc.peer import Peer
+from rpc.reply import Reply, decode_reply, is_clock
 from rpc.sender import Sender
 from rpc.tracker import Attempt, Tracker
 from rpc.transport_errors import to_rpc_error

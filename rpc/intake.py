@@ -9,9 +9,9 @@ import threading
 from rpc.broker_time import BrokerTime
 from rpc.catalog import Catalog
 from rpc.dead_letters import DeadLetters
-from rpc.envelope import Cancel, EnvelopeError, Request, decode_request
 from rpc.execution import Execution
 from rpc.refusal import Refusal, killed_before, unreadable
+from rpc.request import Cancel, MalformedRequest, Request, decode_request
 from rpc.settlement import Settlement
 from rpc.text import scrubbed
 from transports import failpoints
@@ -57,7 +57,7 @@ class Intake:
             return
         try:
             inbound = decode_request(delivery.message)
-        except EnvelopeError as error:
+        except MalformedRequest as error:
             self._malformed(delivery, error)
             return
         if isinstance(inbound, Cancel):
@@ -86,7 +86,7 @@ class Intake:
         else:
             self._settlement.answer(request.reply_to, answer, [delivery])
 
-    def _malformed(self, delivery: Delivery, error: EnvelopeError) -> None:
+    def _malformed(self, delivery: Delivery, error: MalformedRequest) -> None:
         why, request = scrubbed(str(error)), error.answerable
         if request is None:
             self._reject(delivery, why)

@@ -9,8 +9,8 @@ import msgspec
 from contracts import Codec, DeliveryMode, Handler
 from rpc.admission import CallKey
 from rpc.context import CallContext
-from rpc.envelope import Request
 from rpc.idempotency import StoredReply
+from rpc.request import Request
 from rpc.turns import Turn
 from transports.base import Delivery
 

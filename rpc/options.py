@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from contracts import DeliveryMode, MethodSpec, RetryPolicy
-from rpc.envelope import MAX_IDEMPOTENCY_KEY, is_control
+from rpc.headers import is_control
+from rpc.request import MAX_IDEMPOTENCY_KEY
 from transports.base import Headers
 
 __all__ = ["CallOptions", "check_idempotency_key", "check_timeout", "metadata_headers"]

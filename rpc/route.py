@@ -19,11 +19,11 @@ from contracts import (
     from_wire,
     sized,
 )
-from rpc.envelope import Reply
 from rpc.interceptor import Outcome
 from rpc.latency import Latency
 from rpc.peer import Peer
 from rpc.readiness import Readiness
+from rpc.reply import Reply
 from transports.base import Address, Headers
 
 __all__ = ["Route", "request_address"]

@@ -5,7 +5,7 @@ from typing import Any
 
 from rpc.call import Call
 from rpc.clock import Clock
-from rpc.envelope import cancel_message, request_message
+from rpc.request import cancel_message, request_message
 from transports import failpoints
 from transports.base import Address, OnSent, Receipt, Send
 

@@ -14,8 +14,8 @@ from typing import NamedTuple
 from contracts import Certainty, Codec
 from rpc.answers import error_reply
 from rpc.clock import Clock
-from rpc.envelope import Request
 from rpc.refusal import Refusal
+from rpc.request import Request
 from transports import failpoints
 from transports.base import Address, Delivery, Message, OnSent, Receipt, Send
 from transports.errors import TransportError, Unreachable

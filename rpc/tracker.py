@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from contracts import Certainty, RpcError
 from rpc.call import Call
 from rpc.calls import PendingCalls
-from rpc.envelope import Reply
 from rpc.peer import Peer, Peers
 from rpc.presence import ASK_HELD, CHECK_AFTER, HOLD
+from rpc.reply import Reply
 from rpc.resends import Resends
 from rpc.waiting import WaitingRoom
 from transports.base import GroupState, Receipt

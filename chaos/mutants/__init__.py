@@ -18,13 +18,14 @@ import rpc.call
 import rpc.channel
 import rpc.context
 import rpc.dispatcher
-import rpc.envelope
 import rpc.execution
 import rpc.idempotency
 import rpc.inflight
 import rpc.intake
 import rpc.lanes
 import rpc.replays
+import rpc.reply
+import rpc.request
 import rpc.retry
 import rpc.settlement
 import rpc.turns
@@ -114,7 +115,7 @@ def no_deadline_check(stack: ExitStack) -> None:
 
 @_mutant("now and then a reply bears the call id of the request before")
 def swapped_correlation(stack: ExitStack) -> None:
-    made = rpc.envelope.reply_message
+    made = rpc.reply.reply_message
     last: dict[str, Any] = {"count": 0}
 
     def swapped(request: Any, *args: Any, **options: Any) -> Any:
@@ -141,7 +142,7 @@ def reply_twice(stack: ExitStack) -> None:
 @_mutant("ids are counted per client alone, and replies are taken whoever they are for")
 def no_instance_filter(stack: ExitStack) -> None:
     build = rpc.channel.Channel.__init__
-    decode = rpc.envelope.decode_reply
+    decode = rpc.reply.decode_reply
 
     def built(self: Any, *args: Any, **options: Any) -> None:
         build(self, *args, **options)
@@ -168,7 +169,7 @@ def dedup_forgotten(stack: ExitStack) -> None:
 
 @_mutant("another attempt gets another call id")
 def new_call_id_on_resend(stack: ExitStack) -> None:
-    made = rpc.envelope.request_message
+    made = rpc.request.request_message
 
     def renamed(constant: Any, call_id: bytes, *args: Any, attempt: int = 1, **options: Any) -> Any:
         if attempt > 1:

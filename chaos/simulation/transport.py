@@ -6,7 +6,7 @@ from typing import NamedTuple
 from chaos.simulation.broker import Broker, Topic
 from chaos.simulation.member import Member
 from chaos.simulation.world import Process
-from rpc.envelope import is_clock
+from rpc.reply import is_clock
 from transports.base import (
     Address,
     Delivery,

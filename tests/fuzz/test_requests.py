@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts import JSON, MSGPACK, Code, ErrorBody
-from rpc.envelope import decode_reply
+from rpc.reply import decode_reply
 from transports.base import Message
 
 FUZZ = settings.get_profile("fuzz")

@@ -12,7 +12,7 @@ import uuid
 
 import pytest
 
-from rpc.envelope import decode_reply
+from rpc.reply import decode_reply
 from transports.base import Address, Message
 
 pytestmark = pytest.mark.kafka

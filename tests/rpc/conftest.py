@@ -12,7 +12,8 @@ import pytest
 from contracts import JSON, MSGPACK, Code, ErrorBody
 from rpc.channel import Channel
 from rpc.clock import ManualClock
-from rpc.envelope import Reply, Request, decode_reply, decode_request, reply_message
+from rpc.reply import Reply, decode_reply, reply_message
+from rpc.request import Request, decode_request
 from rpc.server import Server
 from rpc.stub import Stub
 from transports.base import (

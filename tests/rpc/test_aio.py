@@ -12,7 +12,7 @@ import rpc
 from contracts import Cancelled, Certainty, DeadlineExceeded, Unavailable, method
 from rpc.channel import Channel
 from rpc.context import CallContext, handling
-from rpc.envelope import Cancel, decode_request
+from rpc.request import Cancel, decode_request
 from rpc.server import Server
 from rpc.stub import Stub
 

@@ -4,7 +4,8 @@ import pytest
 
 from contracts import JSON, MSGPACK, Certainty, Code, ErrorBody, RpcError, Unimplemented
 from rpc.answers import error_reply
-from rpc.envelope import decode_reply, decode_request
+from rpc.reply import decode_reply
+from rpc.request import decode_request
 
 
 @pytest.mark.parametrize("codec", [JSON, MSGPACK])

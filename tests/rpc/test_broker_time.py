@@ -6,7 +6,8 @@ import pytest
 import structlog
 
 from rpc.broker_time import BrokerTime
-from rpc.envelope import decode_request, is_clock
+from rpc.reply import is_clock
+from rpc.request import decode_request
 from transports.base import Delivery, Receipt, Unshared
 from transports.errors import SendUncertain, Unreachable
 

@@ -12,7 +12,7 @@ import pytest
 
 from contracts import Certainty, Code, DeadlineExceeded, RpcError, Unavailable, method
 from rpc.channel import Channel
-from rpc.envelope import is_clock
+from rpc.reply import is_clock
 from rpc.stub import Stub
 from transports.base import Address, Message
 from transports.errors import NotAuthenticated, NotAuthorized, Unreachable

@@ -11,7 +11,7 @@ from contracts import method
 from rpc.channel import Channel
 from rpc.clock import ManualClock
 from rpc.context import CallContext, current_call, handling, inherited_timeout, stop_handling
-from rpc.envelope import decode_request
+from rpc.request import decode_request
 from rpc.server import Server
 from rpc.stub import Stub
 

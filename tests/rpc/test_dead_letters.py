@@ -6,7 +6,7 @@ import pytest
 
 from contracts import method
 from rpc.dead_letters import DeadLetters, dead_address, dead_letter
-from rpc.envelope import decode_reply
+from rpc.reply import decode_reply
 from transports.base import Address, Delivery, Message, Receipt, Unshared
 from transports.errors import Unreachable
 

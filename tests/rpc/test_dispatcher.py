@@ -10,7 +10,7 @@ import structlog
 
 import rpc
 from contracts import JSON, MSGPACK, Code, ErrorBody, method
-from rpc.envelope import decode_reply
+from rpc.reply import decode_reply
 
 
 class User(msgspec.Struct):

@@ -8,16 +8,13 @@ from hypothesis import strategies as st
 
 from contracts import Certainty, Code, RpcError, to_wire
 from contracts.codec import JSON, MSGPACK
-from rpc.envelope import (
+from rpc.headers import EnvelopeError, is_control
+from rpc.reply import _reply_headers, decode_reply, reply_message
+from rpc.request import (
     Cancel,
-    EnvelopeError,
     Request,
-    _reply_headers,
     cancel_message,
-    decode_reply,
     decode_request,
-    is_control,
-    reply_message,
     request_headers,
     request_message,
 )
@@ -83,6 +80,27 @@ def test_a_reply_inbox_without_a_partition_is_written_without_one():
 
     assert headers["kafka_replyTopic"] == b"rpc.replies.shop"
     assert "kafka_replyPartition" not in headers
+
+
+def test_who_reads_frames_says_so_in_the_request_and_is_told_the_same_in_the_reply():
+    inbox = Address("rpc.replies.shop", 258)
+    constant = request_headers("S.m", "c", inbox, "application/json", frames=True)
+    request = decode_request(request_message(constant, CALL_ID, 2.0, b"{}"))
+    reply = reply_message(request, None, "application/json", b"1")
+
+    assert constant[-1] == ("rpc-frames", b"1")
+    assert request.frames
+    assert dict(reply.headers)["rpc-frames"] == b"1"
+    assert decode_reply(reply).frames
+
+
+def test_who_does_not_is_told_nothing_of_them():
+    request = decode_request(request_message(CONSTANT, CALL_ID, 2.0, b"{}"))
+    reply = reply_message(request, None, "application/json", b"1")
+
+    assert not request.frames
+    assert "rpc-frames" not in dict(reply.headers)
+    assert not decode_reply(reply).frames
 
 
 @pytest.mark.parametrize(

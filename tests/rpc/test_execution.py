@@ -8,7 +8,8 @@ import pytest
 import rpc
 from contracts import ErrorBody, method
 from contracts.codec import JSON
-from rpc.envelope import cancel_message, decode_reply
+from rpc.reply import decode_reply
+from rpc.request import cancel_message
 from rpc.server import Server
 from transports.base import Address, Delivery, Receipt, Unshared
 

@@ -6,7 +6,8 @@ import pytest
 
 from contracts import Certainty, Code, ErrorBody, RetryPolicy, method
 from contracts.codec import JSON
-from rpc.envelope import Cancel, clock_message, decode_request, reply_message
+from rpc.reply import clock_message, reply_message
+from rpc.request import Cancel, decode_request
 from transports import failpoints
 from transports.base import Address
 from transports.errors import SendUncertain, Unreachable

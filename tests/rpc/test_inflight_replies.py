@@ -5,7 +5,7 @@ from typing import Protocol
 import pytest
 
 from contracts import Cancelled, DeadlineExceeded, method
-from rpc.envelope import Cancel, decode_request
+from rpc.request import Cancel, decode_request
 from transports.base import Address, Message
 from transports.errors import Unreachable
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 import rpc
 from contracts import MSGPACK, Code, method, service
 from rpc.clock import ManualClock
-from rpc.envelope import cancel_message, decode_reply
+from rpc.reply import decode_reply
+from rpc.request import cancel_message
 from rpc.server import Server
 from transports.base import Address, Message
 

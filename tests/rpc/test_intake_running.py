@@ -9,7 +9,8 @@ import rpc
 from contracts import Certainty, method
 from rpc.channel import Channel
 from rpc.clock import ManualClock
-from rpc.envelope import cancel_message, decode_reply
+from rpc.reply import decode_reply
+from rpc.request import cancel_message
 from rpc.server import Server
 from rpc.stub import Stub
 from transports.base import Address

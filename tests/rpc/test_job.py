@@ -4,8 +4,8 @@ from typing import Protocol
 
 from contracts import JSON, check_implementation, method
 from rpc.context import CallContext
-from rpc.envelope import decode_request
 from rpc.job import Job
+from rpc.request import decode_request
 
 
 class Echo(Protocol):

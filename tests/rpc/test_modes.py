@@ -8,9 +8,10 @@ import pytest
 
 import rpc
 from contracts import MSGPACK, Code, method
-from rpc.envelope import cancel_message, decode_reply
 from rpc.idempotency import MemoryStore
 from rpc.idempotency_sqlite import SqliteStore
+from rpc.reply import decode_reply
+from rpc.request import cancel_message
 from rpc.server import Server
 from transports import failpoints
 from transports.base import Address

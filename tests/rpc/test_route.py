@@ -18,8 +18,8 @@ from contracts import (
     method,
     to_wire,
 )
-from rpc.envelope import Reply
 from rpc.peer import Peer
+from rpc.reply import Reply
 from rpc.route import Route, request_address
 from transports.base import Address
 

@@ -3,8 +3,9 @@
 import pytest
 
 from contracts import JSON, Certainty, ErrorBody
-from rpc.envelope import decode_reply, decode_request
 from rpc.refusal import given_up, overdue
+from rpc.reply import decode_reply
+from rpc.request import decode_request
 from rpc.settlement import Settlement, commit_all
 from transports.base import Address, Delivery, Message, Receipt
 from transports.errors import NotAuthorized, Unreachable

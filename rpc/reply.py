@@ -1,0 +1,151 @@
+"""Replies as messages, and messages as replies. Pure; `rpc.headers` has the names."""
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+from contracts import Code
+from rpc.headers import (
+    CLOCK,
+    H_ATTEMPT,
+    H_CALL,
+    H_CLIENT,
+    H_CONTENT_TYPE,
+    H_FRAMES,
+    H_KIND,
+    H_METHOD,
+    H_RETRY_AFTER,
+    H_STATUS,
+    MAX_TEXT,
+    READS_FRAMES,
+    REPLY,
+    VERSION_1,
+    EnvelopeError,
+    read_call_id,
+    read_digits,
+    repeated,
+)
+from rpc.request import Request
+from transports.base import Headers, Message
+
+__all__ = [
+    "Reply",
+    "clock_message",
+    "decode_reply",
+    "is_clock",
+    "reply_message",
+]
+
+STATUS_OK = b"OK"
+_KIND_REPLY = (H_KIND, REPLY)
+_OK = (H_STATUS, STATUS_OK)
+
+
+class Reply(NamedTuple):
+    """A reply as it was read from the wire."""
+
+    call_id: bytes
+    client: bytes | None
+    method: bytes | None
+    code: Code | None
+    """None for success."""
+    content_type: bytes | None
+    body: bytes
+    attempt: int = 1
+    """Which attempt it answers."""
+    retry_after: float | None = None
+    """Seconds after which to try again, as the server asks; below 0: not at all; None: unsaid."""
+    frames: bool = False
+    """Whether the server takes several requests in one record."""
+
+
+def reply_message(
+    request: Request,
+    code: Code | None,
+    content_type: str,
+    body: bytes,
+    *,
+    retry_after: float | None = None,
+) -> Message:
+    """Return the reply to `request`: `code` None is success; the key is echoed."""
+    method, client = request.headers.get(H_METHOD, b""), request.headers.get(H_CLIENT)
+    made: Callable[..., Headers] = _reply_headers
+    if len(method) > MAX_TEXT or len(client or b"") > MAX_TEXT:
+        made = _reply_headers.__wrapped__  # refused as too long, and not to be kept in memory
+    headers = made(code, content_type, method, client, request.frames)
+    if request.attempt > 1:
+        headers += ((H_ATTEMPT, b"%d" % request.attempt),)
+    if retry_after is not None:
+        headers += ((H_RETRY_AFTER, b"%d" % math.ceil(retry_after * 1000)),)
+    # The call id comes last: what stands before it is the same in neighbours, and read faster so.
+    return Message(body, (*headers, (H_CALL, request.call_id)), request.key)
+
+
+@lru_cache(maxsize=1024)  # one for each client of a method, and each way a call may end
+def _reply_headers(
+    code: Code | None,
+    content_type: str,
+    method: bytes,
+    client: bytes | None,
+    frames: bool,  # noqa: FBT001 - a keyword argument costs the cache more
+) -> Headers:
+    headers: Headers = (
+        (H_CONTENT_TYPE, content_type.encode()),
+        VERSION_1,
+        _KIND_REPLY,
+        (H_METHOD, method),
+        _OK if code is None else (H_STATUS, code.value.encode()),
+    )
+    if client is not None:
+        headers += ((H_CLIENT, client),)
+    return (*headers, READS_FRAMES) if frames else headers
+
+
+def decode_reply(message: Message) -> Reply:
+    """Read a reply from a message. Raises `EnvelopeError` where it can't be one."""
+    headers = dict(message.headers)
+    if headers.get(H_KIND, REPLY) != REPLY:
+        raise EnvelopeError(f"{H_KIND} is not reply")
+    if len(headers) != len(message.headers) and (twice := repeated(message.headers)):
+        raise EnvelopeError(f"{twice} stands more than once")
+    return Reply(
+        read_call_id(headers),
+        headers.get(H_CLIENT),
+        headers.get(H_METHOD),
+        _code(headers.get(H_STATUS, STATUS_OK)),
+        headers.get(H_CONTENT_TYPE),
+        message.body,
+        read_digits(H_ATTEMPT, headers[H_ATTEMPT]) if H_ATTEMPT in headers else 1,
+        _retry_after(headers.get(H_RETRY_AFTER)),
+        H_FRAMES in headers,
+    )
+
+
+def clock_message() -> Message:
+    """Return what a server writes to learn the broker's time from the answer; nobody reads it.
+
+    It goes to a reply partition, the one place that a server may write to; clients drop it.
+    """
+    return Message(b"", (VERSION_1, (H_KIND, CLOCK)), b"")
+
+
+def is_clock(message: Message) -> bool:
+    """Tell whether a message is what `clock_message` makes, which is nobody's reply."""
+    return (H_KIND, CLOCK) in message.headers
+
+
+def _retry_after(raw: bytes | None) -> float | None:
+    """Read a pushback; one that can't be read asks for no other attempt, as in gRPC (A6)."""
+    if raw is None:
+        return None
+    return int(raw) / 1000 if raw.isdigit() and len(raw) <= 16 else -1.0
+
+
+def _code(raw: bytes) -> Code | None:
+    if raw == STATUS_OK:
+        return None
+    try:
+        return Code(raw.decode("ascii", "replace"))
+    except ValueError:
+        return Code.UNKNOWN  # a newer server's code: still a failure

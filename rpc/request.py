@@ -1,0 +1,229 @@
+"""Calls as messages, and messages as calls. Pure; `rpc.headers` has the names."""
+
+import math
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import NamedTuple
+
+from rpc.headers import (
+    CANCEL,
+    H_ATTEMPT,
+    H_CALL,
+    H_CLIENT,
+    H_CONTENT_TYPE,
+    H_FRAMES,
+    H_IDEMPOTENCY_KEY,
+    H_KIND,
+    H_METHOD,
+    H_REPLY_PARTITION,
+    H_REPLY_TOPIC,
+    H_SENT,
+    H_TIMEOUT,
+    H_VERSION,
+    INT32,
+    READS_FRAMES,
+    REQUEST,
+    VERSION,
+    VERSION_1,
+    EnvelopeError,
+    read_call_id,
+    read_digits,
+    read_optional_text,
+    read_text,
+    repeated,
+)
+from transports.base import Address, Headers, Message
+
+__all__ = [
+    "MAX_IDEMPOTENCY_KEY",
+    "Cancel",
+    "MalformedRequest",
+    "Request",
+    "cancel_message",
+    "decode_request",
+    "request_headers",
+    "request_message",
+]
+
+_MAX_TIMEOUT_MS = 2**53  # beyond it a float no longer tells milliseconds apart
+MAX_IDEMPOTENCY_KEY = 255  # as the draft of the HTTP header Idempotency-Key suggests
+
+
+class Request(NamedTuple):
+    """A call as it stands on the wire, or as it was read from there."""
+
+    call_id: bytes
+    method: str
+    client: str | None
+    timeout: float | None
+    """Seconds left when it was sent; None where the caller named none (a foreign client)."""
+    reply_to: Address
+    content_type: str | None
+    body: bytes
+    key: bytes | None
+    attempt: int
+    headers: Mapping[str, bytes]
+    """Every header, control ones too; of others that stand twice the last."""
+    sent: float | None = None
+    """When it was sent, in seconds of the broker's clock as the caller knew it; None: unknown."""
+    idempotency_key: bytes | None = None
+    """What names the work to be done, where its caller gave it a name."""
+    frames: bool = False
+    """Whether several replies to its caller may travel in one record."""
+
+
+class Cancel(NamedTuple):
+    """The word of a client that it waits no longer for a call."""
+
+    call_id: bytes
+    client: str | None
+
+
+class MalformedRequest(EnvelopeError):
+    """A message that is no sound request."""
+
+    def __init__(self, why: str, answerable: Request | None) -> None:
+        super().__init__(why)
+        self.answerable = answerable
+        """What of it could be read, where that is enough to tell the caller."""
+
+
+def request_headers(
+    method: str, client: str, reply_to: Address, content_type: str, *, frames: bool = False
+) -> Headers:
+    """Return the headers that are the same for every call of one method on one channel.
+
+    `frames`: whether the caller's transport takes several replies in one record.
+    """
+    headers = [(H_REPLY_TOPIC, reply_to.topic.encode())]
+    if reply_to.partition is not None:
+        headers.append((H_REPLY_PARTITION, INT32.pack(reply_to.partition)))
+    return (
+        *headers,
+        (H_CONTENT_TYPE, content_type.encode()),
+        VERSION_1,
+        (H_KIND, REQUEST),
+        (H_METHOD, method.encode()),
+        (H_CLIENT, client.encode()),
+        *((READS_FRAMES,) if frames else ()),
+    )
+
+
+def request_message(
+    constant: Headers,
+    call_id: bytes,
+    timeout: float,
+    body: bytes,
+    *,
+    key: bytes | None = None,
+    attempt: int = 1,
+    metadata: Headers = (),
+    sent: float | None = None,
+    idempotency_key: bytes | None = None,
+) -> Message:
+    """Return the request whose unchanging headers are `constant`, with `timeout` seconds left.
+
+    The timeout is rounded up to a whole millisecond, so that what is left never reads as nothing.
+    `sent` is the moment, in seconds of the broker's clock, from which on the timeout runs.
+    """
+    headers = (
+        *metadata,
+        *constant,
+        (H_CALL, call_id),
+        (H_TIMEOUT, b"%d" % math.ceil(timeout * 1000)),
+    )
+    if sent is not None:
+        headers += ((H_SENT, b"%d" % (sent * 1000)),)
+    if idempotency_key is not None:
+        headers += ((H_IDEMPOTENCY_KEY, idempotency_key),)
+    if attempt > 1:
+        headers += ((H_ATTEMPT, b"%d" % attempt),)
+    return Message(body, headers, key)
+
+
+def cancel_message(call_id: bytes, method: str, client: str, key: bytes | None) -> Message:
+    """Return the record that tells the server to give up a call."""
+    headers: Headers = (
+        VERSION_1,
+        (H_KIND, CANCEL),
+        (H_METHOD, method.encode()),
+        (H_CLIENT, client.encode()),
+        (H_CALL, call_id),
+    )
+    return Message(b"", headers, key)
+
+
+def decode_request(message: Message) -> Request | Cancel:
+    """Read what a client sent. Raises `MalformedRequest` naming the header that is wrong.
+
+    Where call id and reply address are sound, the error carries a request to answer. A message
+    that does not say its kind is a request, as those of Spring's template.
+    """
+    headers = dict(message.headers)
+    reply_to = None
+    try:
+        kind = headers.get(H_KIND, REQUEST)
+        call_id = read_call_id(headers)
+        if kind == CANCEL:
+            return Cancel(call_id, read_optional_text(H_CLIENT, headers))
+        if kind != REQUEST:
+            raise EnvelopeError(f"{H_KIND} is neither request nor cancel")
+        reply_to = _reply_to(headers.get(H_REPLY_TOPIC), headers.get(H_REPLY_PARTITION))
+        if len(headers) != len(message.headers) and (twice := repeated(message.headers)):
+            raise EnvelopeError(f"{twice} stands more than once")
+        return _request(message, headers, call_id, reply_to)
+    except EnvelopeError as error:
+        answerable = None
+        if reply_to is not None:
+            answerable = Request(
+                read_call_id(headers), "", None, None, reply_to, None, b"", message.key, 1, headers
+            )
+        raise MalformedRequest(str(error), answerable) from None
+
+
+def _request(
+    message: Message, headers: Mapping[str, bytes], call_id: bytes, reply_to: Address
+) -> Request:
+    if headers.get(H_VERSION, VERSION) != VERSION:
+        raise EnvelopeError(f"{H_VERSION} is not {VERSION.decode()}: the caller is newer")
+    return Request(
+        call_id,
+        read_text(H_METHOD, headers.get(H_METHOD, b"")),
+        read_optional_text(H_CLIENT, headers),
+        _timeout(headers[H_TIMEOUT]) if H_TIMEOUT in headers else None,
+        reply_to,
+        read_optional_text(H_CONTENT_TYPE, headers),
+        message.body,
+        message.key,
+        read_digits(H_ATTEMPT, headers[H_ATTEMPT]) if H_ATTEMPT in headers else 1,
+        headers,
+        read_digits(H_SENT, headers[H_SENT]) / 1000 if H_SENT in headers else None,
+        _idempotency_key(headers.get(H_IDEMPOTENCY_KEY)),
+        H_FRAMES in headers,
+    )
+
+
+@lru_cache(maxsize=1024)  # each client has one
+def _reply_to(topic: bytes | None, raw: bytes | None) -> Address:
+    if not topic:
+        raise EnvelopeError(f"{H_REPLY_TOPIC} is missing: nobody waits for an answer")
+    if raw is None:
+        return Address(read_text(H_REPLY_TOPIC, topic))
+    if len(raw) != INT32.size or (partition := INT32.unpack(raw)[0]) < 0:
+        raise EnvelopeError(f"{H_REPLY_PARTITION} is not a 4-byte big-endian partition number")
+    return Address(read_text(H_REPLY_TOPIC, topic), partition)
+
+
+def _timeout(raw: bytes) -> float:
+    milliseconds = read_digits(H_TIMEOUT, raw)
+    if milliseconds > _MAX_TIMEOUT_MS:
+        raise EnvelopeError(f"{H_TIMEOUT} is beyond {_MAX_TIMEOUT_MS}")
+    return milliseconds / 1000
+
+
+def _idempotency_key(raw: bytes | None) -> bytes | None:
+    if raw is not None and not 0 < len(raw) <= MAX_IDEMPOTENCY_KEY:
+        raise EnvelopeError(
+            f"{H_IDEMPOTENCY_KEY} has {len(raw)} bytes, not 1 to {MAX_IDEMPOTENCY_KEY}"
+        )
+    return raw
