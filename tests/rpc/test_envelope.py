@@ -244,7 +244,7 @@ def test_a_reply_is_read_as_it_was_written(code, attempt):
 
     assert reply == (
         CALL_ID, b"c0ffee00c0ffee00", b"UserService.get", code, b"application/msgpack", b"\xc0",
-        attempt, None,
+        attempt, None, False,
     )  # fmt: skip
 
 
