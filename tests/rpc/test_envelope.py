@@ -324,7 +324,7 @@ def test_a_reply_to_spring_has_the_call_id_and_claims_no_client():
 )
 def test_the_reply_of_springs_listener_is_a_success(headers):
     assert decode_reply(Message(b'{"id":42}', headers)) == (
-        CALL_ID, None, None, None, None, b'{"id":42}', 1, None,
+        CALL_ID, None, None, None, None, b'{"id":42}', 1, None, False,
     )  # fmt: skip
 
 
