@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help test lint types unit kafka examples wheel demo bench chaos soak faults rebalance overload fuzz simulation mutants clean
+.PHONY: help test lint types unit kafka examples wheel demo bench cost chaos soak faults rebalance overload fuzz simulation mutants clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/	/'
@@ -34,6 +34,9 @@ demo: .venv/demo ## a broker, two servers and a client: typed results, errors, d
 
 bench: .venv/dev ## calls per second and latency beside the raw driver, as ratios
 	$(BIN)/python -m benchmarks $(ARGS)
+
+cost: .venv/dev ## the framework's own processor time per call, without a broker
+	$(BIN)/python -m benchmarks.cost $(ARGS)
 
 chaos: .venv/dev ## three brokers, servers and clients, broken by a seed for MINUTES (20), and checked
 	$(BIN)/python -m chaos --brokers 3 --minutes $(or $(MINUTES),20) --rate 300 $(ARGS)

@@ -20,3 +20,11 @@ class EchoImpl(Echo):
     @method
     def echo(self, text: str) -> str:
         return text
+
+
+class EchoLater(Echo):
+    """The same on the server's event loop."""
+
+    @method
+    async def echo(self, text: str) -> str:
+        return text
