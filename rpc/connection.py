@@ -5,9 +5,7 @@ Threads: `rpc-reader` takes replies from the inbox, `rpc-timer` keeps deadlines 
 broker who serves. `_lock` guards opening against closing; everything it guards is set once.
 """
 
-import os
 import threading
-import weakref
 from collections.abc import Callable
 
 from rpc.call_errors import closed_error
@@ -19,6 +17,7 @@ from rpc.sender import Sender
 from rpc.watch import Watch
 from transports.base import Address, Receiver, Transport
 from transports.errors import TransportError
+from transports.forks import renew_in_child
 from transports.log import get_logger
 from transports.registry import open_transport
 
@@ -61,7 +60,7 @@ class Connection:
         self.watch = Watch(self._start, in_flight.learned)
         """Asks who serves; any thread."""
         in_flight.ask = self.watch.begin
-        _connections.add(self)
+        renew_in_child(self)
 
     def open(self) -> tuple[Transport, Receiver]:
         """Connect, where that has not been done, and return transport and inbox.
@@ -200,14 +199,3 @@ def _start(name: str, work: Callable[[], None]) -> threading.Thread:
     thread = threading.Thread(target=work, name=name, daemon=True)
     thread.start()
     return thread
-
-
-_connections: weakref.WeakSet[Connection] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for connection in list(_connections):
-        connection.after_fork()
-
-
-os.register_at_fork(after_in_child=_after_fork)

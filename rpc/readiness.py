@@ -4,13 +4,12 @@ One thread does it while each caller waits no longer than its own deadline; what
 for the next one. A failure is told to those who waited, and the next call tries again.
 """
 
-import os
 import threading
-import weakref
 from collections.abc import Callable
 
 from contracts import Certainty, InternalError, RpcError
 from rpc.completion import Completion
+from transports.forks import renew_in_child
 
 __all__ = ["Readiness", "Run"]
 
@@ -27,7 +26,7 @@ class Readiness:
         self._run = run
         self._lock = threading.Lock()
         self._attempt: Completion[RpcError | None] | None = None
-        _alive.add(self)
+        renew_in_child(self)
 
     def begin(self) -> Completion[RpcError | None]:
         """Return the attempt that is under way, starting one where there is none.
@@ -76,14 +75,3 @@ class Readiness:
         self._lock = threading.Lock()
         if not self.ready:
             self._attempt = None
-
-
-_alive: weakref.WeakSet[Readiness] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for readiness in list(_alive):
-        readiness.after_fork()
-
-
-os.register_at_fork(after_in_child=_after_fork)

@@ -1,7 +1,6 @@
 """The typed client: a contract's methods, bound to a channel."""
 
 import asyncio
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +28,7 @@ from rpc.options import (
     metadata_headers,
 )
 from rpc.route import Route
+from transports.forks import renew_in_child
 
 __all__ = ["Stub", "StubMethod", "close_default_channel", "connect", "default_channel"]
 
@@ -36,16 +36,20 @@ P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
-_default: Channel | None = None
-_default_lock = threading.Lock()
+
+class _Default:
+    """The channel that a process's stubs share, once it is asked for."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.channel: Channel | None = None
+        renew_in_child(self)
+
+    def after_fork(self) -> None:
+        self.lock = threading.Lock()  # another thread of the parent may have held it
 
 
-def _after_fork() -> None:
-    global _default_lock  # noqa: PLW0603 - another thread of the parent may have held it
-    _default_lock = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_after_fork)
+_default = _Default()
 
 
 def default_channel() -> Channel:
@@ -53,21 +57,19 @@ def default_channel() -> Channel:
 
     A child process gets another than its parent, by its first call after the fork.
     """
-    global _default  # noqa: PLW0603 - the one process-wide thing, as documented
-    channel = _default
+    channel = _default.channel
     if channel is not None and not channel.closed:
         return channel
-    with _default_lock:
-        if _default is None or _default.closed:
-            _default = Channel()
-        return _default
+    with _default.lock:
+        if _default.channel is None or _default.channel.closed:
+            _default.channel = Channel()
+        return _default.channel
 
 
 def close_default_channel(timeout: float = 5.0) -> None:
     """Close the shared channel, if there is one; the next call opens another."""
-    channel = _default
-    if channel is not None:
-        channel.close(timeout)
+    if _default.channel is not None:
+        _default.channel.close(timeout)
 
 
 def Stub(contract: Callable[..., T], /, *, channel: Channel | None = None) -> T:  # noqa: N802 - reads as the type it stands for

@@ -78,7 +78,7 @@ code = child.exitcode
     "while a thread opens the channel": """
 held = threading.Event()
 def hold():
-    with rpc.stub._default_lock:
+    with rpc.stub._default.lock:
         held.set()
         time.sleep(1)  # as long as the fork may take on a busy machine
 holder = threading.Thread(target=hold)

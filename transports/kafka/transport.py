@@ -4,10 +4,8 @@ Owners: the receivers that are open are listed under `_lock`; everything else be
 path and to the receivers.
 """
 
-import os
 import threading
 import time
-import weakref
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Literal
 
@@ -21,6 +19,7 @@ from transports.base import (
     Transport,
 )
 from transports.errors import AddressUnknown, ConfigurationError, TransportClosed
+from transports.forks import renew_in_child
 from transports.kafka.config import KafkaConfig
 from transports.kafka.fork import AFTER_FORK
 from transports.kafka.group_watch import GroupWatch
@@ -46,7 +45,7 @@ class KafkaTransport(Transport):
         self._receivers: list[Inbox | SharedReceiver] = []
         self._sends = SendPath(config)
         self._groups = GroupWatch(config)
-        _ALIVE.add(self)
+        renew_in_child(self)
 
     @property
     def client_id(self) -> str:
@@ -148,19 +147,8 @@ class KafkaTransport(Transport):
         if self._closed is not None:
             raise TransportClosed(self._closed)
 
-    def _forked(self) -> None:
-        """Refuse everything: the threads and the connections are the parent's."""
+    def after_fork(self) -> None:
+        """Refuse everything, in a child: the threads and the connections are the parent's."""
         self._lock = threading.Lock()
         self._closed = AFTER_FORK
         self._sends.refuse(AFTER_FORK)
-
-
-_ALIVE: weakref.WeakSet[KafkaTransport] = weakref.WeakSet()
-
-
-def _refuse_after_fork() -> None:
-    for transport in _ALIVE:
-        transport._forked()  # noqa: SLF001 - of this module
-
-
-os.register_at_fork(after_in_child=_refuse_after_fork)
