@@ -58,10 +58,10 @@ class _Passed:
     """
 
     def __init__(self, run: Run) -> None:
-        self._marks: dict[int, list[tuple[int, float]]] = defaultdict(list)
+        self._marks: dict[int, list[tuple[int, float]]] = {}
         self._final: dict[tuple[str, int], int] = {}
         for event in run.by_name["committed"]:
-            marks = self._marks[event["partition"]]
+            marks = self._marks.setdefault(event["partition"], [])
             if not marks or event["offset"] > marks[-1][0]:
                 marks.append((event["offset"], event["at"]))
         if run.truth is not None:
@@ -75,7 +75,7 @@ class _Passed:
 
     def first(self, acked: dict) -> float | None:
         """Return when the record was first committed past; None: never."""
-        marks, offset = self._marks[acked["partition"]], acked["offset"]
+        marks, offset = self._marks.get(acked["partition"], []), acked["offset"]
         low, high = 0, len(marks)
         while low < high:
             middle = (low + high) // 2

@@ -14,7 +14,8 @@ __all__ = ["commits", "key_order", "ownership"]
 def key_order(run: Run) -> Iterator[Violation]:
     """I9: requests of one key are first started in the order of their offsets, one at a time.
 
-    A replay by the next owner starts them again, which is not looked at.
+    A replay by the next owner starts them again, which is not looked at; nor is the order of what
+    is started without a word on where it stands.
     """
     highest: dict[tuple[str, int, str], Event] = {}
     seen: set[tuple[str, int, int]] = set()
@@ -29,11 +30,13 @@ def key_order(run: Run) -> Iterator[Violation]:
             continue
         if event.get("key") is None:
             continue
-        lane = lanes[who] = (event["process"], event["topic"], event["key"])
+        lane = lanes[who] = (event["process"], event.get("topic", ""), event["key"])
         if lane in running:
             what = f"key {event['key']} runs twice at once in {event['process']}"
             yield Violation("I9", event["call"], what, (running[lane], event))
         running[lane] = event
+        if "offset" not in event:
+            continue
         place = (event["topic"], event["partition"], event["offset"])
         if place in seen:
             continue
@@ -60,7 +63,7 @@ def commits(run: Run) -> Iterator[Violation]:
     for event in run.sequence("start", settles, "committed", "assigned", "revoked"):
         process = event["process"]
         if event["event"] == "start":
-            if run.calls[event["call"]].mode != "amo":
+            if run.calls[event["call"]].mode != "amo" and "offset" in event:
                 entry = (event["offset"], event["call"])
                 heappush(open_[process, event["partition"]], entry)
         elif event["event"] == settles:
@@ -118,9 +121,9 @@ def ownership(run: Run) -> Iterator[Violation]:
                 lost.pop((process, partition), None)
                 owners[partition] = event
         elif event["event"] == "start":
-            taken = lost.get((process, event["partition"]))
-            if run.calls[event["call"]].mode == "amo":
+            if run.calls[event["call"]].mode == "amo" or "partition" not in event:
                 continue
+            taken = lost.get((process, event["partition"]))
             if taken is not None and not faulty(taken["at"] - 1.0, event["at"]):
                 what = f"{process} started it when {taken['process']} owned its partition"
                 yield Violation("I11", event["call"], what, (taken, event))

@@ -8,6 +8,9 @@ from chaos.checker.violation import Violation
 
 __all__ = ["vacuity"]
 
+_PLACED = 0.99
+"""Share of the starts that must tell where their request stands; the others are not judged."""
+
 
 def vacuity(run: Run) -> Iterator[Violation]:
     """V: enough was done, and each thing that was to go wrong did."""
@@ -18,6 +21,11 @@ def vacuity(run: Run) -> Iterator[Violation]:
     ok = sum(any(end["outcome"] == "ok" for end in call.ends) for call in calls)
     if ok < expect.min_ok * len(calls):
         yield Violation("V", "calls", f"{ok} of {len(calls)} succeeded")
+    starts = run.by_name["start"]
+    placed = sum("offset" in event for event in starts)
+    if placed < _PLACED * len(starts):
+        what = f"{placed} of {len(starts)} tell where their request stands: order was not looked at"
+        yield Violation("V", "starts", what)
     seen = {event["name"] for event in run.by_name["fault"] if event["phase"] == "on"}
     for name in expect.faults:
         if name not in seen:

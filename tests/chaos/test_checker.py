@@ -329,6 +329,16 @@ def starts_what_nobody_invoked(story):
     story.finish("zz", 6.3)
 
 
+def does_not_tell_where_it_stands(story):
+    story.invoke("d3", 6.0, offset=5, mode="keyed", key="x")
+    story.start("d3", 6.2, key="x")
+    for field in ("topic", "partition", "offset"):
+        del story.events[-1][field]
+    story.finish("d3", 6.3)
+    story.note(6.35, ONE, "committed", partition=0, offset=6)
+    story.end("d3", 6.4)
+
+
 BROKEN = [
     ("I2", answers_twice),
     ("I3", repeats_what_may_not_be_repeated),
@@ -368,6 +378,7 @@ BROKEN = [
     ("V", sees_no_fault),
     ("V", provokes_no_duplicate),
     ("V", succeeds_too_seldom),
+    ("V", does_not_tell_where_it_stands),
 ]
 
 
@@ -395,6 +406,16 @@ def test_a_violation_tells_the_call_and_its_events():
 
     assert text.startswith("I1 e1: ended 0.300 s after it must have")
     assert "client-0-10 end call=e1 outcome=error code=DEADLINE_EXCEEDED" in text
+
+
+def test_of_a_partition_without_a_word_on_its_commits_nothing_is_unseen():
+    story = Story()
+    for call, at in (("e1", 6.0), ("e2", 7.0)):
+        story.invoke(call, at, acked=False)
+        story.note(at + 0.1, CLIENT, "acked", call=call, topic=TOPIC, partition=1, offset=0)
+        story.end(call, at + 5, "error", code="DEADLINE_EXCEEDED", certainty="UNKNOWN")
+
+    assert found(story, truth=False) == set()
 
 
 def test_a_client_that_was_stopped_may_be_later_by_that_time():
