@@ -156,13 +156,11 @@ class Channel:
 
     async def ready(self, route: Route, seconds: float) -> RpcError | None:
         """Wait, without holding the event loop up, until calls can be made; return why not."""
-        attempt = route.readiness.begin()
-
-        async def outcome() -> RpcError | None:
-            return await attempt
-
         try:
-            return await asyncio.wait_for(outcome(), seconds)
+            # Not `asyncio.wait_for`: before Python 3.12 it loses a cancellation that comes in the
+            # moment in which what it waits for is done.
+            async with asyncio.timeout(seconds):
+                return await route.readiness.begin()
         except TimeoutError:
             return _not_sent(route, seconds, "still connecting")
 

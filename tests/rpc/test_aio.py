@@ -123,6 +123,20 @@ def test_a_timeout_of_asyncio_cancels_the_call(phone):
     assert phone.channel.pending == 0
 
 
+@pytest.mark.parametrize("steps", range(5))
+def test_giving_up_is_not_lost_in_the_moment_in_which_the_connection_is_there(phone, steps):
+    async def scenario():
+        task = asyncio.create_task(phone.client.say.aio("hi"))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task], timeout=5.0)
+        return task.cancelled()
+
+    assert asyncio.run(scenario())
+    assert phone.channel.pending == 0
+
+
 def test_awaiting_a_future_and_giving_up_leaves_the_call_going(phone):
     async def scenario():
         call = phone.client.say.future("hi")
