@@ -7,7 +7,7 @@ each acknowledgement bounds the distance between the two clocks from both sides.
 Owner: one thread learns; any may ask, since what is known is replaced and never changed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -47,6 +47,7 @@ class BrokerClock:
 
     def __init__(self) -> None:
         self._offsets: Mapping[object, _Offset] = MappingProxyType({})
+        self._best: float | None = None
 
     def learn(self, node: object, stamp: float, sent: float, answered: float) -> None:
         """Take note that `node` stamped a record between two moments of the monotonic clock.
@@ -61,6 +62,7 @@ class BrokerClock:
             if low <= high:
                 sample = _Offset(low, high, answered)
         self._offsets = {**self._offsets, node: sample}
+        self._best = _best(self._offsets.values())
 
     def now(self, moment: float, node: object | None = None) -> float | None:
         """Return the brokers' time at a moment of the monotonic clock, None if nothing is known.
@@ -68,12 +70,18 @@ class BrokerClock:
         That of `node`, or else of the broker whose clock is known best, among those that were
         heard of lately.
         """
+        best = self._best
         if node is not None:
             found = self._offsets.get(node)
-            return None if found is None else moment + found.middle
-        offsets = self._offsets.values()
-        if not offsets:
-            return None
-        oldest = max(offset.learned for offset in offsets) - _RECENT
-        recent = (offset.at(moment) for offset in offsets if offset.learned >= oldest)
-        return moment + min(recent, key=lambda offset: offset.width).middle
+            best = None if found is None else found.middle
+        return None if best is None else moment + best
+
+
+def _best(offsets: Collection[_Offset]) -> float:
+    """Return the offset that is known best among those that were learned lately.
+
+    From then on all widen alike, about their middles: it stays the best until more is learned.
+    """
+    latest = max(offset.learned for offset in offsets)
+    recent = (offset.at(latest) for offset in offsets if offset.learned >= latest - _RECENT)
+    return min(recent, key=lambda offset: offset.width).middle
