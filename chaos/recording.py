@@ -47,6 +47,11 @@ class RecordingTransport:
         """See `Transport.client_id`."""
         return self._inner.client_id
 
+    @property
+    def frames(self) -> bool:
+        """See `Transport.frames`."""
+        return self._inner.frames
+
     def now(self) -> float | None:
         """See `Transport.now`."""
         return self._inner.now()
@@ -68,6 +73,7 @@ class RecordingTransport:
         *,
         avoid: Collection[int] = (),
         once: bool = False,
+        packed: bool = False,
     ) -> None:
         """See `Transport.send`; a receipt is written down before `on_sent` is told."""
         headers = dict(message.headers)
@@ -79,7 +85,7 @@ class RecordingTransport:
                 self._history.write(event, call=call, **outcome._asdict())
             on_sent(outcome)
 
-        self._inner.send(address, message, told, avoid=avoid, once=once)
+        self._inner.send(address, message, told, avoid=avoid, once=once, packed=packed)
 
     def receiver(self, address: Address, *, shared: bool) -> Receiver:
         """See `Transport.receiver`."""

@@ -35,12 +35,13 @@ def dead_address(topic: str) -> Address:
 def dead_letter(delivery: Delivery, reason: str) -> Message:
     """Return the copy of what was delivered: headers, key and body as they were, and why."""
     body, headers, key = delivery.message
-    topic, partition, offset = delivery.receipt
+    topic, partition, offset, part = delivery.receipt
     told: Headers = (
         ("rpc-dead-reason", scrubbed(reason, _MAX_REASON).encode()),
         ("rpc-dead-topic", topic.encode()),
         ("rpc-dead-partition", b"%d" % partition),
         ("rpc-dead-offset", b"%d" % offset),
+        *((("rpc-dead-part", b"%d" % part),) if part else ()),
         ("rpc-dead-timestamp", b"%d" % (delivery.timestamp * 1000)),
     )
     kept = tuple(header for header in headers if not header[0].startswith(_PREFIX))

@@ -6,11 +6,12 @@ adapter below it. The suite in `transports.conformance` holds each sentence of t
 against an implementation, ours or a third party's.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Literal, NamedTuple, Protocol, Self
 
-from transports.errors import TransportError
+from transports.delivery import Custody, Delivery, Unshared
+from transports.message import Address, Headers, Message, OnSent, Receipt
 
 __all__ = [
     "Address",
@@ -29,36 +30,6 @@ __all__ = [
     "Unshared",
 ]
 
-Headers = tuple[tuple[str, bytes], ...]
-"""Name and value pairs in the order written; a name may stand more than once (last one wins)."""
-
-
-class Address(NamedTuple):
-    """Where messages go: a topic, and a partition of it or None where the transport may choose."""
-
-    topic: str
-    partition: int | None = None
-
-
-class Message(NamedTuple):
-    """What travels: bytes, with headers and a routing key. Equal at both ends."""
-
-    body: bytes
-    headers: Headers = ()
-    key: bytes | None = None
-
-
-class Receipt(NamedTuple):
-    """Where an acknowledged message stands."""
-
-    topic: str
-    partition: int
-    offset: int
-
-
-OnSent = Callable[[Receipt | TransportError], None]
-"""Told once what became of a sent message; on a thread of the transport, so it may not block."""
-
 Purpose = Literal["requests", "dead letters"]
 """What a topic is for, which decides how one that is missing is created."""
 
@@ -75,6 +46,7 @@ class Send(Protocol):
         *,
         avoid: Collection[int] = (),
         once: bool = False,
+        packed: bool = False,
     ) -> None:
         """See `Transport.send`."""
         ...
@@ -87,115 +59,6 @@ class GroupState(NamedTuple):
     """How many shared receivers are in the group; one that crashed counts for a while."""
     committed: Mapping[int, int]
     """By partition, the offset below which everything is settled; none: nothing is yet."""
-
-
-class Custody(Protocol):
-    """The receiver's side of a delivery: who answers for it until it is settled. Any thread."""
-
-    def ack(self, delivery: "Delivery", /) -> bool:
-        """Do what `Delivery.ack` says; tell whether the message was ours and unsettled."""
-        ...
-
-    def begin(self, delivery: "Delivery", /) -> None:
-        """See `Delivery.begin`."""
-
-    def commit(self, delivery: "Delivery", then: Callable[[bool], object], /) -> None:
-        """See `Delivery.commit`."""
-
-    def owned(self, delivery: "Delivery", /) -> bool:
-        """See `Delivery.owned`."""
-        ...
-
-
-class Delivery:
-    """One received message, owned by the receiver until `ack` is called."""
-
-    __slots__ = (
-        "_custody",
-        "acked",
-        "crashes",
-        "message",
-        "problem",
-        "receipt",
-        "redelivered",
-        "timestamp",
-    )
-
-    def __init__(
-        self,
-        message: Message,
-        receipt: Receipt,
-        timestamp: float,
-        custody: Custody,
-        *,
-        problem: str | None = None,
-        redelivered: bool = False,
-        crashes: int = 0,
-    ) -> None:
-        self.message = message
-        self.receipt = receipt
-        self.timestamp = timestamp
-        """When it was appended, in seconds, on the clock that `Transport.now` tells."""
-        self.problem = problem
-        """Why the message could not be read (its headers and body are then empty), else None."""
-        self.redelivered = redelivered
-        """Whether it may have been handed to another receiver before; False is certain."""
-        self.crashes = crashes
-        """How many receivers ended without a word while they may have been at this message."""
-        self.acked = False
-        """Whether an `ack` took effect: the message was still ours."""
-        self._custody = custody
-
-    def ack(self) -> None:
-        """Settle the message: it is not delivered again.
-
-        Any thread, any order; a second call does nothing. On a private inbox it does nothing. It
-        is made durable a moment later: after a crash before that, the message comes again.
-        """
-        if self._custody.ack(self):
-            self.acked = True
-
-    def begin(self) -> None:
-        """Say that work on it begins, so that a crash from here on counts in `crashes`.
-
-        Only for a message with `crashes`; made durable by `commit`. On others it does nothing.
-        """
-        self._custody.begin(self)
-
-    def commit(self, then: Callable[[bool], object]) -> None:
-        """Call `then(True)` once what was said of the message, `ack` or `begin`, is durable.
-
-        `then(False)` where that can't be any more, since the message is no longer ours: others may
-        get it. Called once, on any thread, perhaps before this returns: it may not block.
-        """
-        self._custody.commit(self, then)
-
-    @property
-    def owned(self) -> bool:
-        """Whether the message is certainly still ours alone: nobody else can have it meanwhile."""
-        return self._custody.owned(self)
-
-
-class Unshared:
-    """The custody of a private inbox: nothing is acknowledged, and nobody else gets anything."""
-
-    def ack(self, delivery: Delivery, /) -> bool:
-        """Do nothing."""
-        del delivery
-        return False
-
-    def begin(self, delivery: Delivery, /) -> None:
-        """Do nothing."""
-
-    def commit(self, delivery: Delivery, then: Callable[[bool], object], /) -> None:
-        """Tell at once that nothing is missing."""
-        del delivery
-        then(True)  # noqa: FBT003 - what `commit` tells
-
-    def owned(self, delivery: Delivery, /) -> bool:
-        """Tell that it is ours."""
-        del delivery
-        return True
 
 
 class Receiver(Protocol):
@@ -232,6 +95,11 @@ class Transport(Protocol):
         """The name of the client application, in the field's sense; names its reply address."""
         ...
 
+    @property
+    def frames(self) -> bool:
+        """Whether messages sent to its receivers had better be `packed`: they take them apart."""
+        return False
+
     def now(self) -> float | None:
         """Return what time it is at the broker, in seconds, on the clock of `Delivery.timestamp`.
 
@@ -263,6 +131,7 @@ class Transport(Protocol):
         *,
         avoid: Collection[int] = (),
         once: bool = False,
+        packed: bool = False,
     ) -> None:
         """Hand `message` over; `on_sent` is called exactly once, perhaps before this returns.
 
@@ -272,7 +141,9 @@ class Transport(Protocol):
 
         Where the transport chooses among partitions, it takes none of `avoid` as long as there are
         others. `once`: the message is appended once at most; where an attempt may have been
-        appended, there is no other, and `on_sent` gets `SendUncertain`.
+        appended, there is no other, and `on_sent` gets `SendUncertain`. `packed`: it may share a
+        record with others, since its receiver has `frames`; one that does not need not, and what
+        arrives is the same.
         """
         ...
 

@@ -85,6 +85,11 @@ class FaultyTransport(Transport):
         with self._lock:
             return len(self._held)
 
+    @property
+    def frames(self) -> bool:
+        """The inner transport's."""
+        return self._inner.frames
+
     def now(self) -> float | None:
         """As the inner transport does."""
         return self._inner.now()
@@ -110,9 +115,10 @@ class FaultyTransport(Transport):
         *,
         avoid: Collection[int] = (),
         once: bool = False,
+        packed: bool = False,
     ) -> None:
         """Send, or do what the plan says instead; `on_sent` is called once whatever happens."""
-        forward = partial(self._inner.send, avoid=avoid, once=once)
+        forward = partial(self._inner.send, avoid=avoid, once=once, packed=packed)
         with self._lock:
             closed = self._closed
             fault = None if closed else self._plan.next(address, message)

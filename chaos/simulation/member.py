@@ -95,7 +95,7 @@ class Member:
         return deliveries
 
     def _deliver(self, share: Share, stored: Stored) -> Delivery:
-        _, partition, offset = stored.receipt
+        _, partition, offset, _ = stored.receipt
         self._held[partition][offset] = stored
         delivery = Delivery(
             stored.message,
@@ -110,7 +110,7 @@ class Member:
 
     def ack(self, delivery: Delivery) -> bool:
         """Settle it here at once, and at the broker soon."""
-        _, partition, offset = delivery.receipt
+        _, partition, offset, _ = delivery.receipt
         if not self._process.lives_on() or offset not in self._held.get(partition, ()):
             return False
         del self._held[partition][offset]
@@ -122,18 +122,18 @@ class Member:
 
     def begin(self, delivery: Delivery) -> None:
         """Note that a suspect is started."""
-        _, partition, offset = delivery.receipt
+        _, partition, offset, _ = delivery.receipt
         if self.owned(delivery):
             self._topic.shares[partition].begun.add(offset)
 
     def owned(self, delivery: Delivery) -> bool:
         """Tell whether it is held here, and the group has given it to nobody else."""
-        _, partition, offset = delivery.receipt
+        _, partition, offset, _ = delivery.receipt
         return self._process.alive and offset in self._held.get(partition, ())
 
     def commit(self, delivery: Delivery, then: Callable[[bool], object]) -> None:
         """Make durable what was said of it."""
-        _, partition, offset = delivery.receipt
+        _, partition, offset, _ = delivery.receipt
         settled = delivery.acked
 
         def arrive() -> None:

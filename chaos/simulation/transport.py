@@ -82,8 +82,10 @@ class VirtualTransport(Transport):
         *,
         avoid: Collection[int] = (),
         once: bool = False,
+        packed: bool = False,
     ) -> None:
         """Send it on its way; in order for each partition, as an idempotent producer does."""
+        del packed  # each message has a record of its own here
         if not self._process.lives_on():
             return
         world, trouble = self._world, self.trouble

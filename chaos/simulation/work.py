@@ -76,7 +76,7 @@ class Worker(Work):
         process.lives_on()
         deliveries = self.taken.get(call, [])
         one = next((one for one in deliveries if not one.acked), deliveries[-1])
-        topic, partition, offset = one.receipt
+        topic, partition, offset, _ = one.receipt
         process.note(
             "start",
             call=call,

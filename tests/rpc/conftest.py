@@ -43,6 +43,7 @@ class Sending(NamedTuple):
     on_sent: OnSent
     avoid: frozenset[int] = frozenset()
     once: bool = False
+    packed: bool = False
 
     def acknowledge(self, offset: int = 7, partition: int = 3) -> None:
         """Tell the sender that the message stands at `offset`."""
@@ -124,6 +125,7 @@ class Wire:
         self.on_send: Callable[[Sending], object] = lambda _sending: None
         self.time: float | None = 100.0
         self.groups: Callable[[], GroupState] = lambda: GroupState(1, {})
+        self.frames = False
         self.opened = 0
         self.closed = 0
 
@@ -151,8 +153,9 @@ class Wire:
         *,
         avoid: Collection[int] = (),
         once: bool = False,
+        packed: bool = False,
     ) -> None:
-        sending = Sending(address, message, on_sent, frozenset(avoid), once)
+        sending = Sending(address, message, on_sent, frozenset(avoid), once, packed)
         self.sent.append(sending)
         self.on_send(sending)
 

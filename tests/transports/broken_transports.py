@@ -38,6 +38,10 @@ class Sound:
     def client_id(self):
         return self.inner.client_id
 
+    @property
+    def frames(self):
+        return self.inner.frames
+
     def now(self):
         return self.inner.now()
 

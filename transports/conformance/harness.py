@@ -97,12 +97,17 @@ class Harness:
         return f"conformance-{uuid.uuid4().hex[:12]}"
 
     def send(
-        self, transport: Transport, address: Address, messages: Iterable[Message]
+        self,
+        transport: Transport,
+        address: Address,
+        messages: Iterable[Message],
+        *,
+        packed: bool = False,
     ) -> list[Receipt]:
         """Send `messages` one after the other and wait until each has its receipt."""
         sent = Sent()
         for message in messages:
-            transport.send(address, message, sent.expect())
+            transport.send(address, message, sent.expect(), packed=packed)
         return sent.receipts(self.patience)
 
     def outcome(
@@ -113,10 +118,11 @@ class Harness:
         *,
         avoid: Collection[int] = (),
         once: bool = False,
+        packed: bool = False,
     ) -> Outcome:
         """Send `message` and wait for what becomes of it."""
         sent = Sent()
-        transport.send(address, message, sent.expect(), avoid=avoid, once=once)
+        transport.send(address, message, sent.expect(), avoid=avoid, once=once, packed=packed)
         return sent.outcomes(self.patience)[0]
 
     def take(self, receiver: Receiver, count: int) -> list[Delivery]:

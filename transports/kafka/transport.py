@@ -94,8 +94,10 @@ class KafkaTransport(Transport):
         *,
         avoid: Collection[int] = (),
         once: bool = False,
+        packed: bool = False,
     ) -> None:
         """Queue `message`; see `Transport.send`. Never waits for the network."""
+        del packed
         self._sends.send(address, message, on_sent, avoid=avoid, once=once)
 
     def receiver(self, address: Address, *, shared: bool) -> Receiver:

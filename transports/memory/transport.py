@@ -125,12 +125,13 @@ class MemoryTransport(Transport):
         *,
         avoid: Collection[int] = (),
         once: bool = False,
+        packed: bool = False,
     ) -> None:
         """Append `message` now, and tell `on_sent` before returning, in this thread.
 
         A topic is not created by sending to it: that is `AddressUnknown`, as on a broker.
         """
-        del once  # there is never a second attempt
+        del once, packed  # there is never a second attempt, and each has a record of its own
         outcome: Receipt | TransportError
         try:
             outcome = self._append(address, message, avoid)

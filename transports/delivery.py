@@ -1,0 +1,117 @@
+"""A message as it is received, and who answers for it until it is settled."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from transports.message import Message, Receipt
+
+__all__ = ["Custody", "Delivery", "Unshared"]
+
+
+class Custody(Protocol):
+    """The receiver's side of a delivery: who answers for it until it is settled. Any thread."""
+
+    def ack(self, delivery: "Delivery", /) -> bool:
+        """Do what `Delivery.ack` says; tell whether the message was ours and unsettled."""
+        ...
+
+    def begin(self, delivery: "Delivery", /) -> None:
+        """See `Delivery.begin`."""
+
+    def commit(self, delivery: "Delivery", then: Callable[[bool], object], /) -> None:
+        """See `Delivery.commit`."""
+
+    def owned(self, delivery: "Delivery", /) -> bool:
+        """See `Delivery.owned`."""
+        ...
+
+
+class Delivery:
+    """One received message, owned by the receiver until `ack` is called."""
+
+    __slots__ = (
+        "_custody",
+        "acked",
+        "crashes",
+        "message",
+        "problem",
+        "receipt",
+        "redelivered",
+        "timestamp",
+    )
+
+    def __init__(
+        self,
+        message: Message,
+        receipt: Receipt,
+        timestamp: float,
+        custody: Custody,
+        *,
+        problem: str | None = None,
+        redelivered: bool = False,
+        crashes: int = 0,
+    ) -> None:
+        self.message = message
+        self.receipt = receipt
+        self.timestamp = timestamp
+        """When it was appended, in seconds, on the clock that `Transport.now` tells."""
+        self.problem = problem
+        """Why the message could not be read (its headers and body are then empty), else None."""
+        self.redelivered = redelivered
+        """Whether it may have been handed to another receiver before; False is certain."""
+        self.crashes = crashes
+        """How many receivers ended without a word while they may have been at this message."""
+        self.acked = False
+        """Whether an `ack` took effect: the message was still ours."""
+        self._custody = custody
+
+    def ack(self) -> None:
+        """Settle the message: it is not delivered again.
+
+        Any thread, any order; a second call does nothing. On a private inbox it does nothing. It
+        is made durable a moment later: after a crash before that, the message comes again.
+        """
+        if self._custody.ack(self):
+            self.acked = True
+
+    def begin(self) -> None:
+        """Say that work on it begins, so that a crash from here on counts in `crashes`.
+
+        Only for a message with `crashes`; made durable by `commit`. On others it does nothing.
+        """
+        self._custody.begin(self)
+
+    def commit(self, then: Callable[[bool], object]) -> None:
+        """Call `then(True)` once what was said of the message, `ack` or `begin`, is durable.
+
+        `then(False)` where that can't be any more, since the message is no longer ours: others may
+        get it. Called once, on any thread, perhaps before this returns: it may not block.
+        """
+        self._custody.commit(self, then)
+
+    @property
+    def owned(self) -> bool:
+        """Whether the message is certainly still ours alone: nobody else can have it meanwhile."""
+        return self._custody.owned(self)
+
+
+class Unshared:
+    """The custody of a private inbox: nothing is acknowledged, and nobody else gets anything."""
+
+    def ack(self, delivery: Delivery, /) -> bool:
+        """Do nothing."""
+        del delivery
+        return False
+
+    def begin(self, delivery: Delivery, /) -> None:
+        """Do nothing."""
+
+    def commit(self, delivery: Delivery, then: Callable[[bool], object], /) -> None:
+        """Tell at once that nothing is missing."""
+        del delivery
+        then(True)  # noqa: FBT003 - what `commit` tells
+
+    def owned(self, delivery: Delivery, /) -> bool:
+        """Tell that it is ours."""
+        del delivery
+        return True

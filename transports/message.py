@@ -1,0 +1,40 @@
+"""What travels, where to, and where it stands."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from transports.errors import TransportError
+
+__all__ = ["Address", "Headers", "Message", "OnSent", "Receipt"]
+
+Headers = tuple[tuple[str, bytes], ...]
+"""Name and value pairs in the order written; a name may stand more than once (last one wins)."""
+
+
+class Address(NamedTuple):
+    """Where messages go: a topic, and a partition of it or None where the transport may choose."""
+
+    topic: str
+    partition: int | None = None
+
+
+class Message(NamedTuple):
+    """What travels: bytes, with headers and a routing key. Equal at both ends."""
+
+    body: bytes
+    headers: Headers = ()
+    key: bytes | None = None
+
+
+class Receipt(NamedTuple):
+    """Where an acknowledged message stands."""
+
+    topic: str
+    partition: int
+    offset: int
+    part: int = 0
+    """Which message of its record it is, where several share one."""
+
+
+OnSent = Callable[[Receipt | TransportError], None]
+"""Told once what became of a sent message; on a thread of the transport, so it may not block."""
