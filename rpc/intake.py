@@ -76,7 +76,7 @@ class Intake:
         age = self._time.age(request, delivery)
         if age is None:  # the server is stopping: another will know how old it is
             return
-        job = self._catalog.job(request, delivery, age)
+        job = self._settlement.refused(request) or self._catalog.job(request, delivery, age)
         answer = job if isinstance(job, Refusal) else self._execution.admit(job, age)
         if answer is None:
             return

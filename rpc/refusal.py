@@ -1,5 +1,6 @@
 """Why a request is not run: an error for its caller, and what must hold before it is told. Pure."""
 
+from collections import OrderedDict
 from typing import NamedTuple
 
 from contracts import (
@@ -11,9 +12,11 @@ from contracts import (
     Overloaded,
     RpcError,
 )
+from rpc.request import Request
 
 __all__ = [
     "Refusal",
+    "Refusals",
     "busy",
     "expired",
     "given_up",
@@ -31,6 +34,33 @@ class Refusal(NamedTuple):
     """Seconds after which the caller may try again; None: unsaid."""
     lasting: bool = False
     """Whether it holds wherever the request comes next: nobody starts what is too late."""
+
+
+class Refusals:
+    """The attempts that were refused lately, so that none is run when it comes once more.
+
+    A producer that got no answer may have appended a request twice, and whoever was told that the
+    first was not executed relies on the second. The oldest are forgotten. `note` is for one thread
+    at a time, `of` for any.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._refusals: OrderedDict[tuple[str | None, bytes, int], Refusal] = OrderedDict()
+
+    def note(self, request: Request, refusal: Refusal) -> None:
+        """Remember that this attempt was refused."""
+        self._refusals[_attempt(request)] = refusal
+        if len(self._refusals) > self._most:
+            self._refusals.popitem(last=False)
+
+    def of(self, request: Request) -> Refusal | None:
+        """Return why this attempt was refused before; None: it was not."""
+        return self._refusals.get(_attempt(request)) if self._refusals else None
+
+
+def _attempt(request: Request) -> tuple[str | None, bytes, int]:
+    return request.client, request.call_id, request.attempt
 
 
 def expired(method: str, age: float) -> Refusal:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from contracts import Certainty, Codec
 from rpc.answers import error_reply
 from rpc.clock import Clock
-from rpc.refusal import Refusal
+from rpc.refusal import Refusal, Refusals
 from rpc.request import Request
 from transports import failpoints
 from transports.base import Address, Delivery, Message, OnSent, Receipt, Send
@@ -26,6 +26,7 @@ __all__ = ["Settlement", "commit_all"]
 _log = get_logger("rpc.server")
 _LASTS = 60.0  # seconds; calls that last longer are asked for again, or lost with their broker
 _PATIENT = 0.5  # seconds after which an attempt did not fail at once
+_REMEMBERED = 10_000  # refusals kept for requests that come twice
 
 
 class _Outgoing(NamedTuple):
@@ -49,6 +50,7 @@ class Settlement:
         self._default = default
         self._settled = threading.Condition()
         self._open = 0
+        self._refusals = Refusals(_REMEMBERED)
 
     @property
     def open(self) -> int:
@@ -115,6 +117,8 @@ class Settlement:
         `committed`: it was settled for good before, so that no other server gets it.
         """
         error = refusal.error
+        with self._settled:
+            self._refusals.note(request, refusal)
         claims = error.certainty is Certainty.NOT_EXECUTED
         if claims and not (committed or all(each.owned for each in deliveries)):
             error.certainty = Certainty.UNKNOWN
@@ -131,6 +135,10 @@ class Settlement:
             self._tell(request, refusal, deliveries)
 
         commit_all(deliveries, told)
+
+    def refused(self, request: Request) -> Refusal | None:
+        """Return why this very attempt was refused here before; None: it was not."""
+        return self._refusals.of(request)
 
     def _tell(self, request: Request, refusal: Refusal, deliveries: Sequence[Delivery]) -> None:
         codec = self._codecs.get(request.content_type or "", self._default)

@@ -150,3 +150,36 @@ def test_a_request_that_expires_while_it_waits_for_a_worker_is_not_started(
             queued.result(patience)
         assert late.value.certainty is Certainty.NOT_EXECUTED
         assert slow.runs == 1
+
+
+def test_what_was_refused_is_refused_again_when_the_same_attempt_comes_twice(
+    slow, memory_url, request_of, patience, await_true
+):
+    def put(**changed):
+        message = request_of(b"{}", method=b"Slow.wait", **changed)
+        transport.send(Address("Slow.requests"), message, lambda _sent: None)
+
+    def answer():
+        replies = []
+        await_true(lambda: replies.extend(inbox.receive(1.0)) or replies)
+        return decode_reply(replies[0].message)
+
+    with (
+        rpc.open_transport(f"{memory_url}?partitions=1") as transport,
+        Server(slow, transport=transport, max_in_flight=1),
+    ):
+        inbox = transport.receiver(Address("rpc.replies.test"), shared=False)
+        put(call=b"first")
+        assert slow.started.acquire(timeout=patience)
+        put(call=b"twice")
+        refused = answer()
+        slow.go.set()
+        assert answer().call_id == b"first"
+        put(call=b"twice")
+        again = answer()
+        put(call=b"twice", attempt=b"2")
+        retried = answer()
+
+    assert refused.code is rpc.Code.RESOURCE_EXHAUSTED
+    assert again == refused
+    assert (retried.code, slow.runs) == (None, 2)
