@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help test lint types unit kafka examples wheel demo bench cost chaos soak faults rebalance overload fuzz simulation mutants clean
+.PHONY: help test lint types unit kafka examples wheel demo bench cost profile chaos soak faults rebalance overload fuzz simulation mutants clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/	/'
@@ -32,11 +32,14 @@ wheel: .venv/dev ## build the wheel, install it into an empty environment, make 
 demo: .venv/demo ## a broker, two servers and a client: typed results, errors, deadlines, a crash
 	@$(BIN)/python examples/demo/run.py
 
-bench: .venv/dev ## calls per second and latency beside the raw driver, as ratios
+bench: .venv/dev ## calls per second and latency beside raw drivers and gRPC, as ratios; ARGS=--quick
 	$(BIN)/python -m benchmarks $(ARGS)
 
 cost: .venv/dev ## the framework's own processor time per call, without a broker
 	$(BIN)/python -m benchmarks.cost $(ARGS)
+
+profile: .venv/dev ## the stages of one call on both sides, and where processor time goes
+	$(BIN)/python -m benchmarks.profile $(ARGS)
 
 chaos: .venv/dev ## three brokers, servers and clients, broken by a seed for MINUTES (20), and checked
 	$(BIN)/python -m chaos --brokers 3 --minutes $(or $(MINUTES),20) --rate 300 $(ARGS)

@@ -1,1 +1,1 @@
-"""Measurements: `python -m benchmarks` compares with the raw driver."""
+"""Measurements: `python -m benchmarks` compares with raw drivers and gRPC."""

@@ -1,18 +1,18 @@
-"""`make bench`: this framework beside the raw driver, in interleaved rounds, as ratios.
+"""`make bench`: this framework beside the raw drivers and gRPC, in interleaved rounds, as ratios.
 
-    python -m benchmarks [--rounds 3] [--seconds 3] [--payload 100] [--bootstrap HOST:PORT]
+    python -m benchmarks [--quick] [--only NAME ...] [--rounds 3] [--seconds 2]
 
 Figures drift by tens of percent on a shared machine: the medians of interleaved rounds are
-compared, and only their ratios mean something. Writes `build/bench.json`.
+compared, and only their ratios mean something. Every contender has a server process and a client
+process of its own, all on one broker; what is compared runs back to back, every other round
+backwards. Writes `build/bench.json` and `build/bench.svg`, and tells which bars are cleared.
 """
 
 import json
 import os
 import platform
 import statistics
-import subprocess
-import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -20,152 +20,115 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
-from benchmarks import peers
+from benchmarks import chart, report
+from benchmarks.bars import bars
+from benchmarks.contenders import CONTENDERS, Pair, points
+from benchmarks.process import Refused
+from benchmarks.spring import commands
 from transports.kafka.broker import Broker
 
-CONTENDERS = [
-    ("raw", "future", 1),
-    ("rpc", "future", 1),
-    ("raw", "future", 64),
-    ("rpc", "future", 64),
-    ("rpc", "aio", 64),
-    ("rpc", "threads", 64),
-    ("raw", "future", 512),
-    ("rpc", "future", 512),
-    ("rpc", "aio", 512),
-]
+_FIGURES = ("rps", "p50_ms", "p99_ms", "p999_ms", "client_cpu_us", "server_cpu_us")
+_LIBRARIES = ("kafka-python", "confluent-kafka", "aiokafka", "grpcio", "msgspec")
 
 
-class Child:
-    """A process of `benchmarks.child`, spoken to in lines of JSON."""
-
-    def __init__(self, role, bootstrap):
-        command = [sys.executable, "-m", "benchmarks.child", role, bootstrap]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self.hear()
-
-    def hear(self):
-        line = self._process.stdout.readline()
-        if not line:
-            raise SystemExit(f"a child process ended: {' '.join(self._process.args)}")
-        return json.loads(line)
-
-    def ask(self, **what):
-        self._process.stdin.write(json.dumps(what) + "\n")
-        self._process.stdin.flush()
-        return self.hear()
-
-    def cpu(self):
-        """Seconds of processor time that it has used."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def close(self):
-        self._process.terminate()
-        self._process.wait(20)
-        self._process.stdin.close()
-        self._process.stdout.close()
+def begin(names, bootstrap, stack, console):
+    """Return the contenders that can be started, each a server and a client."""
+    pairs = {}
+    for name in names:
+        try:
+            pairs[name] = Pair(CONTENDERS[name], bootstrap, commands())
+        except Refused as reason:
+            console.print(f"[yellow]without {name}:[/] {reason}")
+        else:
+            stack.callback(pairs[name].close)
+    return pairs
 
 
-@contextmanager
-def children(bootstrap):
-    peers.prepare(bootstrap)
-    with ExitStack() as stack:
-        roles = {}
-        for role in ("raw-server", "raw-client", "rpc-server", "rpc-client"):
-            roles[role] = Child(role, bootstrap)
-            stack.callback(roles[role].close)
-        yield roles
+def measure(pairs, plan, rounds, seconds, console):
+    """Return the figures of all runs by point; a contender that fails is out from then on."""
+    runs = {point: [] for point in plan}
+    # The first round warms up connections, caches and the broker's JIT. Every other one goes
+    # backwards: a machine with a quota is slower after whoever ran hard.
+    order = [(r, p) for r in range(rounds + 1) for p in plan[:: -1 if r % 2 else 1]]
+    failed = set()
+    for round_, point in track(order, "measuring", console=console):
+        if point.contender in failed or (round_ == 0 and point.payload > 100):
+            continue
+        try:
+            result = pairs[point.contender].run(point, seconds if round_ else min(seconds, 1.0))
+        except (Refused, OSError) as reason:
+            console.print(f"[red]{point.contender} failed[/] at {point}: {reason}")
+            failed.add(point.contender)
+            continue
+        if round_:
+            runs[point].append(result)
+    return {point: found for point, found in runs.items() if found}
 
 
-def measure(roles, rounds, seconds, payload, console):
-    runs = []
-    # Every other round backwards: a machine with a quota is slower after whoever ran hard.
-    plan = [(r, *c) for r in range(rounds + 1) for c in CONTENDERS[:: -1 if r % 2 else 1]]
-    for round_, layer, style, in_flight in track(plan, "measuring", console=console):
-        server = roles[f"{layer}-server"]
-        before = server.cpu()
-        result = roles[f"{layer}-client"].ask(
-            style=style, in_flight=in_flight, payload=payload, seconds=seconds
-        )
-        result["server_cpu_us"] = (server.cpu() - before) / max(1, result["calls"]) * 1e6
-        if round_ > 0:  # the first round warms up connections, caches and the broker's JIT
-            runs.append(result | {"layer": layer, "style": style, "inflight": in_flight})
-    return runs
-
-
-def medians(runs, payload):
+def medians(runs):
+    """Return a row for each point."""
     rows = []
-    for layer, style, in_flight in CONTENDERS:
-        mine = [
-            run
-            for run in runs
-            if (run["layer"], run["style"], run["inflight"]) == (layer, style, in_flight)
-        ]
-        figures = ("rps", "p50_ms", "p99_ms", "client_cpu_us", "server_cpu_us")
-        row = {name: statistics.median(run[name] for run in mine) for name in figures}
+    for point, found in runs.items():
+        contender = CONTENDERS[point.contender]
         rows.append(
-            {"layer": layer, "driver": "kafka-python", "frames": False, "inflight": in_flight}
-            | {"payload": payload, "style": style}
-            | row
+            {
+                "name": contender.name,
+                "layer": contender.layer,
+                "driver": contender.driver,
+                "frames": contender.frames,
+                "inflight": point.inflight,
+                "payload": point.payload,
+                "style": point.style,
+                **{key: statistics.median(run[key] for run in found) for key in _FIGURES},
+            }
         )
     return rows
 
 
-def table(rows):
-    raw = {row["inflight"]: row for row in rows if row["layer"] == "raw"}
-    shown = Table(title="calls over Kafka, beside the raw driver in the same run")
-    for name in ("in flight", "", "calls/s", "p50 ms", "p99 ms", "client us", "server us"):
-        shown.add_column(name, justify="left" if not name else "right")
-    shown.add_column("throughput / raw", justify="right")
-    shown.add_column("p50 / raw", justify="right")
-    for row in rows:
-        base = raw[row["inflight"]]
-        name = "raw kafka-python" if row["layer"] == "raw" else f"parley .{row['style']}"
-        shown.add_row(
-            str(row["inflight"]),
-            name,
-            f"{row['rps']:,.0f}",
-            f"{row['p50_ms']:.2f}",
-            f"{row['p99_ms']:.2f}",
-            f"{row['client_cpu_us']:.0f}",
-            f"{row['server_cpu_us']:.0f}",
-            f"{row['rps'] / base['rps']:.2f}",
-            f"{row['p50_ms'] / base['p50_ms']:.2f}",
-        )
-    return shown
-
-
-def conditions(rounds, seconds, payload):
-    versions = ", ".join(f"{name} {version(name)}" for name in ("kafka-python", "msgspec"))
+def conditions(rounds, seconds):
+    """Return what the figures were measured with."""
+    versions = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
     return (
         f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, CPython "
-        f"{platform.python_version()}, {versions}; one broker on loopback, {payload} B, acks=all; "
+        f"{platform.python_version()}, {versions}; one broker on loopback, acks=all; "
         f"medians of {rounds} interleaved rounds of {seconds:g} s"
     )
 
 
 @click.command(help=__doc__)
-@click.option("--rounds", default=4, show_default=True)
-@click.option("--seconds", default=3.0, show_default=True)
-@click.option("--payload", default=100, show_default=True, help="bytes of each argument and result")
+@click.option("--rounds", default=3, show_default=True)
+@click.option("--seconds", default=2.0, show_default=True, help="of each run")
+@click.option("--quick", is_flag=True, help="only the points that the bars need: 100 bytes")
+@click.option("--only", multiple=True, type=click.Choice(list(CONTENDERS)), help="default: all")
+@click.option("--inflight", multiple=True, type=int, help="only these numbers in flight")
+@click.option("--payload", multiple=True, type=int, help="only these numbers of bytes")
 @click.option("--bootstrap", envvar="BOOTSTRAP", help="a broker that runs; default: one of our own")
+@click.option("--markdown", is_flag=True, help="print the tables as they stand in the docs")
 @click.option("--out", default="build/bench.json", show_default=True, type=Path)
-def main(rounds, seconds, payload, bootstrap, out):
+def main(*, rounds, seconds, quick, only, inflight, payload, bootstrap, markdown, out):
     console = Console(stderr=True)
     with ExitStack() as stack:
         if bootstrap is None:
             console.print("starting Apache Kafka ...")
             bootstrap = stack.enter_context(Broker(fast_start=False, heap="1g")).bootstrap
-        roles = stack.enter_context(children(bootstrap))
-        rows = medians(measure(roles, rounds, seconds, payload, console), payload)
-    Console(width=110).print(table(rows), conditions(rounds, seconds, payload))
+        pairs = begin(only or CONTENDERS, bootstrap, stack, console)
+        plan = [
+            point
+            for point in points(list(pairs), quick=quick)
+            if (not inflight or point.inflight in inflight)
+            and (not payload or point.payload in payload)
+        ]
+        rows = medians(measure(pairs, plan, rounds, seconds, console))
+    told = conditions(rounds, seconds)
+    shown = Console(width=150)
+    shown.print(report.figures_table(rows, markdown=markdown), told)
+    shown.print(report.bars_table(bars(rows), markdown=markdown))
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(rows, indent=1) + "\n")
+    chart.draw(
+        chart.series(rows, "inflight", payload=100), "inflight", told, out.with_suffix(".svg")
+    )
 
 
 if __name__ == "__main__":

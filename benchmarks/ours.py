@@ -1,19 +1,18 @@
 """This framework under load, in the three styles a caller may choose."""
 
 import asyncio
-import threading
-import time
-from collections.abc import Callable
-from functools import partial
-from queue import SimpleQueue
+import signal
+from time import perf_counter
 
 from benchmarks.contract import Echo, EchoImpl
-from rpc import Call, Channel, Server, Stub
+from benchmarks.loops import by_futures, by_tasks, by_threads, one_by_one
+from rpc import Channel, Server, Stub
 
 
-def serve(bootstrap: str, ready: Callable[[], None]) -> None:
-    """Serve `Echo` for ever."""
-    with Server(EchoImpl(), transport=f"kafka://{bootstrap}") as server:
+def serve(url, ready):
+    """Serve `Echo` until SIGTERM."""
+    with Server(EchoImpl(), transport=url) as server:
+        signal.signal(signal.SIGTERM, lambda *_: server.ask_to_stop())
         ready()
         server.wait()
 
@@ -21,68 +20,22 @@ def serve(bootstrap: str, ready: Callable[[], None]) -> None:
 class OurClient:
     """Keeps a number of calls in flight."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self._stub = Stub(Echo, channel=Channel(f"kafka://{bootstrap}", timeout=30.0))
-        self._stub.echo("")  # connected, as the raw client is
+    def __init__(self, url):
+        self._channel = Channel(url, timeout=30.0)
+        self._echo = Stub(Echo, channel=self._channel).echo
+        self._echo("")  # connected, as the raw clients are
 
-    def run(self, style: str, in_flight: int, payload: int, seconds: float) -> list[float]:
+    def run(self, style, in_flight, payload, seconds):
         """Return the latencies, in seconds, of the calls ended within `seconds`."""
-        styles = {"future": self._futures, "threads": self._threads, "aio": self._aio}
-        return styles[style](in_flight, "x" * payload, time.perf_counter() + seconds)
-
-    def _futures(self, in_flight: int, text: str, ends: float) -> list[float]:
+        echo, text, ends = self._echo, "x" * payload, perf_counter() + seconds
+        if style == "threads":
+            return by_threads(lambda: echo(text), in_flight, ends)
+        if style == "aio":
+            return asyncio.run(by_tasks(lambda: echo.aio(text), in_flight, ends))
         if in_flight == 1:  # one call after the other is what `result()` is for
-            return _loop(lambda: self._stub.echo(text), ends)
-        latencies: list[float] = []
-        room: SimpleQueue[None] = SimpleQueue()
-        for _ in range(in_flight):
-            room.put(None)
+            return one_by_one(lambda: echo(text), ends)
+        return by_futures(lambda: echo.future(text), in_flight, ends)
 
-        def done(begun: float, call: Call[str]) -> None:
-            latencies.append(time.perf_counter() - begun)
-            call.result()
-            room.put(None)
-
-        while time.perf_counter() < ends:
-            room.get()
-            begun = time.perf_counter()
-            self._stub.echo.future(text).add_done_callback(partial(done, begun))
-        for _ in range(in_flight):
-            room.get()
-        return latencies
-
-    def _threads(self, in_flight: int, text: str, ends: float) -> list[float]:
-        latencies: list[float] = []
-        threads = [
-            threading.Thread(
-                target=lambda: latencies.extend(_loop(lambda: self._stub.echo(text), ends))
-            )
-            for _ in range(in_flight)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return latencies
-
-    def _aio(self, in_flight: int, text: str, ends: float) -> list[float]:
-        latencies: list[float] = []
-
-        async def loop() -> None:
-            while (begun := time.perf_counter()) < ends:
-                await self._stub.echo.aio(text)
-                latencies.append(time.perf_counter() - begun)
-
-        async def main() -> None:
-            await asyncio.gather(*(loop() for _ in range(in_flight)))
-
-        asyncio.run(main())
-        return latencies
-
-
-def _loop(call: Callable[[], object], ends: float) -> list[float]:
-    latencies: list[float] = []
-    while (begun := time.perf_counter()) < ends:
-        call()
-        latencies.append(time.perf_counter() - begun)
-    return latencies
+    def close(self):
+        """Close the channel."""
+        self._channel.close()

@@ -1,0 +1,266 @@
+"""One side of calls whose joints leave the time: a child process of `benchmarks.profile`.
+
+What is looked at is wrapped from outside, so that the normal path has no code for it. The clock is
+one for all processes of a machine. Joints that belong to a call are noted by its id; those of the
+driver's threads (kafka-python alone) as moments, which `profile` gives to the calls they fall in.
+
+    python -m benchmarks.stamped server|client URL
+"""
+
+import asyncio
+import json
+import sys
+import threading
+import time
+from pathlib import Path
+from queue import SimpleQueue
+
+from benchmarks.contract import Echo
+from benchmarks.null import CALL_ID
+from benchmarks.process import questions, say
+from rpc import Channel, Server, Stub, current_call, method
+from rpc.inflight import InFlight
+from rpc.intake import Intake
+from transports.registry import open_transport
+
+now = time.perf_counter
+
+
+class Stamps:
+    """Moments by joint: of calls by their ids, of the driver's threads in the order of time."""
+
+    def __init__(self):
+        self.calls: dict[str, list[tuple[bytes, float]]] = {}
+        self.moments: dict[str, list[float]] = {}
+
+    def keep(self, joint):
+        """Return what keeps an id and the moment at which its call was at `joint`."""
+        return self.calls.setdefault(joint, []).append
+
+    def call(self, joint):
+        """Return what notes that a call has come to `joint`."""
+        note = self.keep(joint)
+        return lambda call_id: note((call_id, now()))
+
+    def moment(self, joint):
+        """Return what notes that something happened at `joint`."""
+        note = self.moments.setdefault(joint, []).append
+        return lambda: note(now())
+
+    def take(self, path):
+        """Write everything to a file, and begin anew."""
+        calls = {
+            joint: {call_id.hex(): at for call_id, at in noted}
+            for joint, noted in self.calls.items()
+        }
+        Path(path).write_text(json.dumps({"calls": calls, "moments": self.moments}))
+        for noted in (*self.calls.values(), *self.moments.values()):
+            noted.clear()
+
+
+def id_of(message):
+    """Return the call id of a message, or nothing where it bears none."""
+    for name, value in message.headers:
+        if name == CALL_ID:
+            return value
+    return b""
+
+
+class StampedReceiver:
+    """A receiver that notes when each delivery is handed out."""
+
+    def __init__(self, receiver, note):
+        self._receiver = receiver
+        self._note = note
+
+    def receive(self, max_wait):
+        """Return what has arrived."""
+        deliveries = self._receiver.receive(max_wait)
+        for delivery in deliveries:
+            self._note(id_of(delivery.message))
+        return deliveries
+
+    def __getattr__(self, name):
+        return getattr(self._receiver, name)
+
+
+class StampedTransport:
+    """A transport that notes when messages are handed over, acknowledged and handed out."""
+
+    def __init__(self, transport, stamps, what):
+        self._transport = transport
+        self._begin = stamps.call(f"{what}.send")
+        self._end = stamps.call(f"{what}.queued")
+        self._acknowledged = stamps.call(f"{what}.acknowledged")
+        self._received = stamps.call("reply.received" if what == "request" else "request.received")
+
+    def send(self, address, message, on_sent, /, **options):
+        """Hand `message` over."""
+        call_id = id_of(message)
+
+        def sent(outcome):
+            self._acknowledged(call_id)
+            on_sent(outcome)
+
+        self._begin(call_id)
+        self._transport.send(address, message, sent, **options)
+        self._end(call_id)
+
+    def receiver(self, address, *, shared):
+        """Open a receiver."""
+        return StampedReceiver(self._transport.receiver(address, shared=shared), self._received)
+
+    def __getattr__(self, name):
+        return getattr(self._transport, name)
+
+
+class StampedEcho(Echo):
+    """The handler, which notes when it is called and when it returns."""
+
+    def __init__(self, stamps):
+        self._begin = stamps.call("handler.begin")
+        self._end = stamps.call("handler.end")
+
+    @method
+    def echo(self, text: str) -> str:
+        call_id = current_call().call_id
+        self._begin(call_id)
+        self._end(call_id)
+        return text
+
+
+def before(owner, name, note):
+    """Call `note` with what a method is called with, before it."""
+    inner = getattr(owner, name)
+
+    def noting(*args, **kwargs):
+        note(*args)
+        return inner(*args, **kwargs)
+
+    setattr(owner, name, noting)
+
+
+def stamp_driver(stamps):
+    """Note what kafka-python's own threads do."""
+    from kafka.consumer.fetcher import Fetcher  # noqa: PLC0415 - kafka-python's alone
+    from kafka.net.transport import KafkaTCPTransport  # noqa: PLC0415
+    from kafka.producer.sender import Sender  # noqa: PLC0415
+
+    drained, written = stamps.moment("drained"), stamps.moment("written")
+    read, fetched = stamps.moment("read"), stamps.moment("fetched")
+
+    def on_thread(kind, note):
+        return lambda *_: note() if kind in threading.current_thread().name else None
+
+    before(Sender, "_create_produce_requests", lambda *_: drained())
+    before(KafkaTCPTransport, "_sock_send", on_thread("kafka-sender", written))
+    before(KafkaTCPTransport, "_sock_recv", on_thread("kafka-io", read))
+    before(Fetcher, "_handle_fetch_response", lambda *_: fetched())
+
+
+class StampedClient:
+    """Makes calls that are noted from their first line to the result in the caller's hands."""
+
+    def __init__(self, transport, stamps):
+        self._channel = Channel(transport, timeout=30.0)
+        self._echo = Stub(Echo, channel=self._channel).echo
+        self._echo("")
+        self._began, self._over = stamps.keep("call.begin"), stamps.call("call.end")
+
+    def run(self, style, in_flight, payload, seconds):
+        """Keep calls in flight for a while; return how many there were."""
+        styles = {"call": self._call, "future": self._future, "aio": self._aio}
+        return styles[style](in_flight, "x" * payload, now() + seconds)
+
+    def _begin(self, text):
+        at = now()
+        call = self._echo.future(text)
+        self._began((call.call_id, at))
+        return call
+
+    def _call(self, _in_flight, text, ends):
+        calls = 0
+        while now() < ends:
+            call = self._begin(text)
+            call.result()
+            self._over(call.call_id)
+            calls += 1
+        return calls
+
+    def _future(self, in_flight, text, ends):
+        room, calls = SimpleQueue(), 0
+
+        def done(call):
+            call.result()
+            self._over(call.call_id)
+            room.put(None)
+
+        for _ in range(in_flight):
+            room.put(None)
+        while now() < ends:
+            room.get()
+            self._begin(text).add_done_callback(done)
+            calls += 1
+        for _ in range(in_flight):
+            room.get()
+        return calls
+
+    def _aio(self, in_flight, text, ends):
+        calls = 0
+
+        async def loop():
+            nonlocal calls
+            while now() < ends:
+                call = self._begin(text)
+                await call
+                self._over(call.call_id)
+                calls += 1
+
+        async def main():
+            await asyncio.gather(*(loop() for _ in range(in_flight)))
+
+        asyncio.run(main())
+        return calls
+
+    def close(self):
+        """Close the channel."""
+        self._channel.close()
+
+
+def serve(transport, stamps):
+    """Serve until the parent is done."""
+    taken = stamps.call("request.taken")
+    before(Intake, "take", lambda _, delivery: taken(id_of(delivery.message)))
+    with Server(StampedEcho(stamps), transport=transport):
+        for asked in questions():
+            stamps.take(asked["stamps"])
+            say(taken=True)
+
+
+def call(transport, stamps):
+    """Make the calls that are asked for."""
+    taken = stamps.call("reply.taken")
+    before(InFlight, "receive", lambda _, delivery: taken(id_of(delivery.message)))
+    client = StampedClient(transport, stamps)
+    for asked in questions():
+        path = asked.pop("stamps")
+        calls = client.run(**asked)
+        stamps.take(path)
+        say(calls=calls)
+    client.close()
+
+
+def main():
+    """Play one side."""
+    side, url = sys.argv[1:]
+    stamps = Stamps()
+    stamp_driver(stamps)
+    with open_transport(url) as opened:
+        if side == "server":
+            serve(StampedTransport(opened, stamps, "reply"), stamps)
+        else:
+            call(StampedTransport(opened, stamps, "request"), stamps)
+
+
+if __name__ == "__main__":
+    main()
