@@ -103,6 +103,6 @@ def _expectations(plan: Plan, done: list[str]) -> Expectations:
         faults=sorted({step.name for period in plan.periods for step in period.steps} | set(done)),
         min_calls=int(plan.seconds * plan.rate / 2),
         min_ok=0.5,
-        bounds={"pending": 20_000, "in_flight": 1_100, "threads": 200, "fds": 400},
+        bounds={"pending": 20_000, "in_flight": 5_200, "threads": 200, "fds": 400},
         slopes={"threads": 20, "fds": 40, "rss": 64 << 20} if plan.seconds >= 600 else {},
     )

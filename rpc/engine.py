@@ -4,6 +4,7 @@ Owns `rpc-worker-N` and `rpc-loop`, the threads that run handlers and send repli
 """
 
 import asyncio
+import sys
 import threading
 from collections.abc import Mapping
 
@@ -52,7 +53,13 @@ class Engine:
         self._dispatcher = dispatcher
         self._workers: Workers[Job] | None = None
         self._loop: EventLoop | None = None
-        self.settlement = Settlement(transport.send, catalog.codecs, catalog.default_codec, clock)
+        self.settlement = Settlement(
+            transport.send,
+            catalog.codecs,
+            catalog.default_codec,
+            clock,
+            most_refusals=max_in_flight if threads else sys.maxsize,
+        )
         self.dead_letters = DeadLetters(
             transport, enabled=dead_letters, clock=clock, threads=threads
         )
@@ -75,6 +82,7 @@ class Engine:
             time=BrokerTime(transport.now, transport.send, stopping, patient=threads),
             reply_topics=reply_topics,
             max_crashes=max_crashes,
+            stopping=stopping,
         )
         if threads and catalog.has_sync:
             self._workers = Workers(workers, self._run)

@@ -1,7 +1,7 @@
 """What a server does with each message: read it, and run it, answer it, or set it aside.
 
-Called by the receiving threads; it waits for nothing but room (`Execution.admit`) and, once, for
-the broker's time (`BrokerTime`).
+Called by the receiving threads; it waits for nothing but room (`Execution.admit`,
+`Settlement.await_refusals`) and, once, for the broker's time (`BrokerTime`).
 """
 
 import threading
@@ -36,6 +36,7 @@ class Intake:
         time: BrokerTime,
         reply_topics: tuple[str, ...],
         max_crashes: int,
+        stopping: threading.Event,
     ) -> None:
         self._catalog = catalog
         self._execution = execution
@@ -44,6 +45,7 @@ class Intake:
         self._time = time
         self._reply_topics = reply_topics
         self._max_crashes = max_crashes
+        self._stopping = stopping
         self._lock = threading.Lock()
         self.rejected = 0
         """Messages that could be neither run nor answered."""
@@ -73,6 +75,7 @@ class Intake:
 
     def _take_request(self, request: Request, delivery: Delivery) -> None:
         self._execution.give_up_suspects()
+        self._settlement.await_refusals(self._stopping)
         age = self._time.age(request, delivery)
         if age is None:  # the server is stopping: another will know how old it is
             return

@@ -27,6 +27,7 @@ _log = get_logger("rpc.server")
 _LASTS = 60.0  # seconds; calls that last longer are asked for again, or lost with their broker
 _PATIENT = 0.5  # seconds after which an attempt did not fail at once
 _REMEMBERED = 10_000  # refusals kept for requests that come twice
+_LOOK_AGAIN = 0.1  # seconds between looks whether the server is told to stop
 
 
 class _Outgoing(NamedTuple):
@@ -42,8 +43,15 @@ class Settlement:
     """What one server has taken and not settled yet."""
 
     def __init__(
-        self, send: Send, codecs: Mapping[str, Codec], default: Codec, clock: Clock
+        self,
+        send: Send,
+        codecs: Mapping[str, Codec],
+        default: Codec,
+        clock: Clock,
+        *,
+        most_refusals: int,
     ) -> None:
+        """Answer by `send`; `await_refusals` holds whoever takes more up at `most_refusals`."""
         self._send = send
         self._clock = clock
         self._codecs = codecs
@@ -51,6 +59,8 @@ class Settlement:
         self._settled = threading.Condition()
         self._open = 0
         self._refusals = Refusals(_REMEMBERED)
+        self._most_refusals = most_refusals
+        self._refusing = 0
 
     @property
     def open(self) -> int:
@@ -119,6 +129,7 @@ class Settlement:
         error = refusal.error
         with self._settled:
             self._refusals.note(request, refusal)
+            self._refusing += 1
         claims = error.certainty is Certainty.NOT_EXECUTED
         if claims and not (committed or all(each.owned for each in deliveries)):
             error.certainty = Certainty.UNKNOWN
@@ -143,7 +154,27 @@ class Settlement:
     def _tell(self, request: Request, refusal: Refusal, deliveries: Sequence[Delivery]) -> None:
         codec = self._codecs.get(request.content_type or "", self._default)
         reply = error_reply(request, codec, refusal.error, refusal.retry_after)
-        self.answer(request.reply_to, reply, deliveries)
+
+        def told(sent: Receipt | TransportError) -> None:
+            with self._settled:
+                self._refusing -= 1
+                if self._refusing == self._most_refusals - 1:
+                    self._settled.notify_all()
+            self.settle(sent, deliveries)
+
+        self.send(request.reply_to, reply, told)
+
+    def await_refusals(self, stopping: threading.Event) -> None:
+        """Wait while so many refusals are being told that no more may be begun.
+
+        They are settled before they are told, so that the transport's bound on what is not settled
+        does not hold them; nor may they pile up where the brokers take no replies.
+        """
+        if self._refusing < self._most_refusals:
+            return
+        with self._settled:
+            while self._refusing >= self._most_refusals and not stopping.is_set():
+                self._settled.wait(_LOOK_AGAIN)
 
     def drain(self, timeout: float) -> int:
         """Wait until everything taken is settled, at most `timeout` seconds; return what is not."""

@@ -1,5 +1,7 @@
 """What is told of a request, and what was settled before: no answer claims more than is so."""
 
+import threading
+
 import pytest
 
 from contracts import JSON, Certainty, ErrorBody
@@ -34,7 +36,7 @@ class Custodian:
 
 @pytest.fixture
 def settlement(wire, clock):
-    made = Settlement(wire.send, {JSON.content_type: JSON}, JSON, clock)
+    made = Settlement(wire.send, {JSON.content_type: JSON}, JSON, clock, most_refusals=2)
     made.opened()
     return made
 
@@ -158,3 +160,44 @@ def test_a_reply_is_given_up_that_failed_at_once_or_for_good_or_for_too_long(
     wire.last.fail(error)
 
     assert (len(wire.sent), custody.steps, settlement.open) == (1, ["ack"], 0)
+
+
+@pytest.fixture
+def waiting(settlement):
+    """A thread that waits until another refusal may begin, and what tells it to stop."""
+    stopping = threading.Event()
+    thread = threading.Thread(target=settlement.await_refusals, args=(stopping,))
+    yield thread, stopping
+    stopping.set()
+    thread.join(5)
+
+
+def refuse_two(settlement, request_):
+    settlement.opened()
+    for _ in range(2):
+        settlement.refuse(request_, overdue("Ledger.pay"), [delivery(Custodian())])
+
+
+def test_no_more_refusals_are_begun_than_the_brokers_take(
+    settlement, request_, wire, waiting, patience
+):
+    thread, _ = waiting
+    refuse_two(settlement, request_)
+    thread.start()
+    thread.join(0.05)
+    held = thread.is_alive()
+    wire.last.acknowledge()
+    thread.join(patience)
+
+    assert held
+    assert not thread.is_alive()
+
+
+def test_a_server_that_stops_does_not_wait_for_refusals(settlement, request_, waiting, patience):
+    thread, stopping = waiting
+    refuse_two(settlement, request_)
+    thread.start()
+    stopping.set()
+    thread.join(patience)
+
+    assert not thread.is_alive()
