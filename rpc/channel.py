@@ -279,6 +279,7 @@ class Channel:
         try:
             transport, inbox = self._connection.open()
             transport.prepare(route.address, _PREPARE_TIMEOUT)
+            self._connection.learn_time(_PREPARE_TIMEOUT)
         except TransportError as error:
             raise to_rpc_error(error, route.full_name) from error
         if not self._wait_for_ready and self._in_flight.first_question(route.peer):

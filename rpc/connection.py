@@ -10,13 +10,14 @@ from collections.abc import Callable
 
 from rpc.call_errors import closed_error
 from rpc.clock import Clock
+from rpc.completion import Completion
 from rpc.config import transport_url
 from rpc.inflight import InFlight
 from rpc.reply import clock_message
 from rpc.sender import Sender
 from rpc.watch import Watch
-from transports.base import Address, Receiver, Transport
-from transports.errors import TransportError
+from transports.base import Address, Receipt, Receiver, Transport
+from transports.errors import SendUncertain, TransportError, Unreachable
 from transports.forks import renew_in_child
 from transports.log import get_logger
 from transports.registry import open_transport
@@ -26,7 +27,6 @@ __all__ = ["Connection"]
 _log = get_logger("rpc.channel")
 _RECEIVE_WAIT = 1.0  # seconds; `close` ends the wait
 _RETRY_WAIT = 1.0  # seconds between attempts to read an inbox that fails
-_TIME_WAIT = 1.0  # seconds for the broker to say what time it is; a healthy one takes milliseconds
 
 
 class Connection:
@@ -76,8 +76,26 @@ class Connection:
                 sender = Sender(self._client, self._clock, transport.send, transport.now)
                 self._in_flight.open(sender)
                 self._serve(self._inbox)
-                self._learn_time(transport, self._inbox)
             return self._transport, self._inbox
+
+    def learn_time(self, timeout: float) -> None:
+        """Let the broker tell its time, so that requests can say when they were sent.
+
+        What can't say it begins to age when it is appended, however late that is. So this waits,
+        as long as the reply partition takes no record: no reply would come either. Raises a
+        `TransportError` where that lasts for `timeout` seconds. Where the partition may not be
+        written to, or does not tell the time, requests go without.
+        """
+        transport, inbox = self.open()
+        if transport.now() is not None:
+            return
+        told: Completion[Receipt | TransportError] = Completion()
+        transport.send(inbox.address, clock_message(), told.set)
+        if not self._threads:
+            return
+        outcome = told.get() if told.wait(timeout) else None
+        if outcome is None or isinstance(outcome, Unreachable | SendUncertain):
+            raise outcome or Unreachable(f"no broker takes a record for {inbox.address}")
 
     def close(self, timeout: float) -> None:
         """End the calls in flight, the threads, the inbox, and the transport if it is ours.
@@ -134,17 +152,6 @@ class Connection:
             raise
         _log.debug("channel.opened", topic=inbox.address.topic, partition=inbox.address.partition)
         return transport, inbox
-
-    def _learn_time(self, transport: Transport, inbox: Receiver) -> None:
-        """Let the broker tell its time, so that the first request can say when it was sent.
-
-        What it could not say would begin to age when it is appended, however late that is.
-        """
-        if transport.now() is None:
-            told = threading.Event()
-            transport.send(inbox.address, clock_message(), lambda _outcome: told.set())
-            if self._threads:
-                told.wait(_TIME_WAIT)
 
     def _disconnect(self, timeout: float) -> None:
         if self._inbox is not None:

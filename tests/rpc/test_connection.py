@@ -83,22 +83,52 @@ def test_the_brokers_time_is_asked_for_at_the_own_inbox_before_the_first_request
     assert request.request.sent == 1234.5
 
 
-@pytest.mark.parametrize("refused", [NotAuthorized("may not write"), None])
-def test_a_broker_that_does_not_tell_its_time_keeps_no_call_waiting(
-    wire, channel, refused, monkeypatch
-):
-    monkeypatch.setattr("rpc.connection._TIME_WAIT", 0.01)
+def test_where_the_own_inbox_may_not_be_written_to_requests_go_without_the_time(wire, channel):
+    wire.time = None
+
+    def answer(sending):
+        if is_clock(sending.message):
+            sending.fail(NotAuthorized("may not write"))
+        else:
+            wire.inbox.put(sending.reply(b'"hello"'))
+
+    wire.on_send = answer
+    assert Stub(Echo, channel=channel).say("hello") == "hello"
+    assert wire.last.request.sent is None
+
+
+def test_nothing_is_sent_as_long_as_no_broker_tells_its_time(wire, channel):
+    wire.time = None
+    client = Stub(Echo, channel=channel)
+
+    with pytest.raises(DeadlineExceeded, match="still connecting") as late:
+        client.say.with_options(timeout=0.05)("hello")
+    (asked,) = wire.sent
+    asked.fail(Unreachable("cable cut"))
+
+    assert late.value.certainty is Certainty.NOT_EXECUTED
+    assert is_clock(asked.message)
+
+
+def test_an_unreachable_reply_partition_is_asked_again_by_the_next_call(wire, channel):
     wire.time = None
 
     def answer(sending):
         if not is_clock(sending.message):
             wire.inbox.put(sending.reply(b'"hello"'))
-        elif refused is not None:
-            sending.fail(refused)
+        elif len(wire.sent) == 1:
+            sending.fail(Unreachable("cable cut"))
+        else:
+            wire.time = 1234.5
+            sending.acknowledge()
 
     wire.on_send = answer
-    assert Stub(Echo, channel=channel).say("hello") == "hello"
-    assert wire.last.request.sent is None
+    client = Stub(Echo, channel=channel)
+
+    with pytest.raises(Unavailable, match="cable cut"):
+        client.say("hello")
+    assert client.say("hello") == "hello"
+    assert wire.last.request.sent == 1234.5
 
 
 def test_building_a_channel_and_a_stub_opens_nothing_and_starts_no_thread(wire):
