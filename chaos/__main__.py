@@ -24,6 +24,7 @@ from chaos.schedule import kinds
 @click.option("--clients", default=3, show_default=True)
 @click.option("--only", multiple=True, type=click.Choice(sorted(kinds(3))), help="these faults")
 @click.option("--must-succeed", multiple=True, help="a method of which no call may fail")
+@click.option("--skew", default=0.0, help="seconds: clients' clocks ahead, servers' behind")
 @click.option("--out", type=click.Path(path_type=Path), help="folder for what the run leaves")
 def main(  # noqa: PLR0917 - click passes them by name
     brokers: int,
@@ -34,6 +35,7 @@ def main(  # noqa: PLR0917 - click passes them by name
     clients: int,
     only: tuple[str, ...],
     must_succeed: tuple[str, ...],
+    skew: float,
     out: Path | None,
 ) -> None:
     """Run, check, tell; exit with 1 where a promise was broken, with 2 where the run failed."""
@@ -49,6 +51,7 @@ def main(  # noqa: PLR0917 - click passes them by name
         clients=clients,
         only=only,
         must_succeed=must_succeed,
+        skew=skew,
     )
     folder = out or Path("build") / f"chaos-{brokers}-{seed}"
     console.print(f"seed {seed}: {plan.command}", soft_wrap=True)

@@ -1,8 +1,8 @@
-"""A client process: `python -m chaos.client FOLDER NUMBER BOOTSTRAP RATE SEED`, until SIGTERM.
+"""A client process: `python -m chaos.client FOLDER NUMBER BOOTSTRAP RATE SEED [flood]`.
 
 An open loop: calls are made at a rate, whatever becomes of them, by one thread; their ends are
 noted by callbacks. SIGTERM ends the loop; then what is pending is awaited, and a few last calls
-show that all is well.
+show that all is well. A `flood` makes long calls for which nobody waits long.
 """
 
 import contextvars
@@ -12,17 +12,19 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import chaos.mutants  # noqa: F401 - plants the bug that RPC_MUTANT names, if any
 from chaos.child import end_with_parent
+from chaos.clock import WallClock
 from chaos.gauges import start_gauges
 from chaos.history import Writer
 from chaos.recording import RecordingTransport
-from chaos.workload import Chaos, digest
+from chaos.workload import FLOOD_WORK, Chaos, digest
 from rpc import (
+    NO_RETRY,
     CallInfo,
     Cancelled,
     Channel,
@@ -39,6 +41,7 @@ _KEYS = 16  # of each client: no two clients write to one key, so that order can
 _LAST = 10
 _MOMENT = 0.1
 _PATIENCE = 30.0
+_FLOOD_TIMEOUT = 1.5
 RETRY = RetryPolicy(attempts=6, attempt_timeout=1.0)
 
 
@@ -59,6 +62,7 @@ class ChaosClient:
 
     def __init__(self, channel: Channel, history: Writer, number: int, seed: int) -> None:
         self._stub = Stub(Chaos, channel=channel)
+        self._flooding = self._stub.echo.with_options(timeout=_FLOOD_TIMEOUT, retry=NO_RETRY)
         self._channel, self._history, self._number = channel, history, number
         self._chance = random.Random(seed)
         self._paid: deque[tuple[str, str, int]] = deque(maxlen=20)
@@ -73,6 +77,12 @@ class ChaosClient:
             ("echo", "append", "once", "pay", "expire"), (50, 20, 10, 10, 10)
         )
         getattr(self, f"_{kind[0]}")(f"{self._channel.instance}-{self._count}")
+
+    def flood(self) -> None:
+        """Make a call of those that are too many: it is not tried again."""
+        self._count += 1
+        text = f"{self._channel.instance}-{self._count}"
+        self._make(Intent("alo", idempotent=True), self._flooding, text, FLOOD_WORK)
 
     def last(self) -> None:
         """Make one call that must succeed where all is well."""
@@ -150,8 +160,9 @@ class ChaosClient:
 def main() -> None:
     """Call at a rate until SIGTERM, then settle."""
     folder, number, bootstrap = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-    rate, seed = float(sys.argv[4]), int(sys.argv[5])
+    rate, seed, flood = float(sys.argv[4]), int(sys.argv[5]), sys.argv[6:] == ["flood"]
     end_with_parent()
+    clock = WallClock()
     history = Writer(folder, "client", number)
     asked: list[int] = []  # an Event's lock may be held by the very thread that a signal interrupts
     signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
@@ -169,8 +180,10 @@ def main() -> None:
         client = ChaosClient(channel, history, number, seed)
         client.last()
         print("ready", flush=True)
-        start_gauges(history, lambda: {"pending": channel.pending, "in_flight": 0})
-        loop(client, rate, asked)
+        start_gauges(
+            history, lambda: {"pending": channel.pending, "in_flight": 0, "skew": clock.skew}
+        )
+        loop(client.flood if flood else client.one, rate, asked)
         settled = client.settle(_PATIENCE)
         for _ in range(_LAST):
             client.last()
@@ -180,8 +193,8 @@ def main() -> None:
         )
 
 
-def loop(client: ChaosClient, rate: float, asked: Sequence[int]) -> None:
-    """Make calls at `rate` a second until `asked` to end.
+def loop(call: Callable[[], None], rate: float, asked: Sequence[int]) -> None:
+    """Make calls by `call` at `rate` a second until `asked` to end.
 
     What was missed for more than a moment, as while we were stopped, is not caught up.
     """
@@ -190,7 +203,7 @@ def loop(client: ChaosClient, rate: float, asked: Sequence[int]) -> None:
         if (wait := due - time.monotonic()) > 0:
             time.sleep(min(wait, _MOMENT))
             continue
-        client.one()
+        call()
         due = max(due + 1 / rate, time.monotonic() - _MOMENT)
 
 

@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from chaos.proxy import ProxyThread
 from transports.kafka.broker import Cluster
@@ -16,6 +17,9 @@ from transports.kafka.broker.lifetime import Lifetime
 from transports.kafka.broker.node import Node
 from transports.kafka.broker.ports import free_ports
 from transports.kafka.broker.properties import HOST, NO_PROPERTIES
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient
 
 __all__ = ["ProxiedCluster"]
 
@@ -94,10 +98,11 @@ class ProxiedCluster(Lifetime):
         self.resume(index)
         self.nodes[index].stop()
 
-    def restart(self, index: int) -> None:
-        """Start a broker that is down, and return when all know one another again."""
-        if not self.nodes[index].running:
-            self.nodes[index].launch()
+    def restart(self, *indices: int) -> None:
+        """Start brokers that are down, and return when all know one another again."""
+        for index in indices:
+            if not self.nodes[index].running:
+                self.nodes[index].launch()
         everyone = frozenset(range(1, len(self.nodes) + 1))
         for node in self.nodes:
             node.await_ready(everyone)
@@ -114,20 +119,31 @@ class ProxiedCluster(Lifetime):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.nodes[index].pid, signal.SIGCONT)
 
+    def grow(self, topic: str, partitions: int) -> None:
+        """Give a topic so many partitions in all."""
+        from confluent_kafka.admin import NewPartitions  # noqa: PLC0415 - only where it is asked
+
+        admin = self._admin()  # what it was asked is given up where nobody keeps it
+        admin.create_partitions([NewPartitions(topic, partitions)])[topic].result(15)
+
     # -- who is who ----------------------------------------------------------------------------
 
     def leader(self, topic: str, partition: int) -> int | None:
         """Return the index of the broker that leads a partition; None while nobody does."""
-        from confluent_kafka.admin import AdminClient  # noqa: PLC0415 - only where it is asked
-
-        admin = AdminClient({"bootstrap.servers": self.direct, "log_level": 0})
-        found = admin.list_topics(topic, timeout=10).topics[topic].partitions.get(partition)
+        found = self._admin().list_topics(topic, timeout=10).topics[topic].partitions.get(partition)
         return found.leader - 1 if found is not None and found.leader > 0 else None
 
     def coordinator(self, group: str) -> int | None:
         """Return the index of the broker that coordinates a group; None while nobody does."""
-        from confluent_kafka.admin import AdminClient  # noqa: PLC0415 - likewise
-
-        admin = AdminClient({"bootstrap.servers": self.direct, "log_level": 0})
+        admin = self._admin()
         told = admin.describe_consumer_groups([group], request_timeout=10)[group].result(15)
         return told.coordinator.id - 1 if told.coordinator is not None else None
+
+    def partitions(self, topic: str) -> int:
+        """Return how many partitions a topic has."""
+        return len(self._admin().list_topics(topic, timeout=10).topics[topic].partitions)
+
+    def _admin(self) -> "AdminClient":
+        from confluent_kafka.admin import AdminClient  # noqa: PLC0415 - only where it is asked
+
+        return AdminClient({"bootstrap.servers": self.direct, "log_level": 0})

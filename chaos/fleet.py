@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from chaos.child import Child
+from chaos.clock import ENV
+from chaos.workload import FLOOD_WORK, WORKERS
 
 __all__ = ["Fleet", "RunFailed"]
 
@@ -18,8 +20,18 @@ class RunFailed(RuntimeError):
 class Fleet:
     """Children by role and number; every one is ended by `close`. One thread at a time."""
 
-    def __init__(self, folder: Path, bootstrap: str, *, rate: float, clients: int, seed: int):
-        self._folder, self._bootstrap = folder, bootstrap
+    def __init__(
+        self,
+        folder: Path,
+        bootstrap: str,
+        *,
+        rate: float,
+        clients: int,
+        seed: int,
+        skew: float = 0.0,
+    ) -> None:
+        """Make nothing yet. `skew`: seconds by which clients' clocks are ahead, servers' behind."""
+        self._folder, self._bootstrap, self._skew = folder, bootstrap, skew
         self._pace, self._seed = rate / clients, seed
         self.servers: list[Child] = []
         self.clients: list[Child] = []
@@ -28,13 +40,24 @@ class Fleet:
 
     def server(self, number: int, environ: Mapping[str, str] | None = None) -> Child:
         """Start a server; it is not ready yet."""
+        clock = {ENV: str(-self._skew)}
+        environ = {**clock, **(environ or {})}
         return self._start("chaos.server", number, self._bootstrap, environ=environ)
 
     def client(self, number: int) -> Child:
         """Start a client; it is not ready yet."""
         self._generation += 1
         seed = self._seed * 1000 + self._generation
-        return self._start("chaos.client", number, self._bootstrap, self._pace, seed)
+        return self._client(number, self._pace, seed)
+
+    def flood(self, number: int, servers: int) -> Child:
+        """Start a client that asks for twice what so many servers can do; it is not ready yet."""
+        rate = 2 * servers * WORKERS / FLOOD_WORK
+        return self._client(number, rate, self._seed, "flood")
+
+    def _client(self, number: int, rate: float, seed: int, *how: str) -> Child:
+        arguments = (self._bootstrap, rate, seed, *how)
+        return self._start("chaos.client", number, *arguments, environ={ENV: str(self._skew)})
 
     def replace(self, children: list[Child], index: int, start: Callable[[int], Child]) -> Child:
         """Put a new child in the place of one that ended, and wait until it is ready."""
@@ -64,7 +87,7 @@ class Fleet:
             child.kill()
 
     def _start(
-        self, module: str, number: int, *arguments: object, environ: Mapping[str, str] | None = None
+        self, module: str, number: int, *arguments: object, environ: Mapping[str, str]
     ) -> Child:
         child = Child(module, number, self._folder, *arguments, environ=environ)
         self._all.append(child)

@@ -13,7 +13,7 @@ _EVERY = 0.25
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-def start_gauges(history: Writer, more: Callable[[], Mapping[str, int]]) -> None:
+def start_gauges(history: Writer, more: Callable[[], Mapping[str, float]]) -> None:
     """Write `gauge` events until the process ends, with what `more` tells beside the process's."""
 
     def run() -> None:

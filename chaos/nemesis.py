@@ -17,24 +17,21 @@ from chaos.cluster import ProxiedCluster
 from chaos.fleet import Fleet, RunFailed, ready
 from chaos.frames import Api
 from chaos.history import Writer
+from chaos.observation import Unobserved, pause, see
 from chaos.proxy import Proxy
 from chaos.rules import DOWN, UP, Rules
-from chaos.schedule import BROKER, NETWORK, Period, Step
+from chaos.schedule import BROKER, NETWORK, UPHEAVALS, Period, Step
+from chaos.upheavals import Upheavals
 from chaos.workload import TOPIC
 
-__all__ = ["Nemesis", "Unobserved"]
+__all__ = ["Nemesis"]
 
 _PARTITIONS = 12  # of a request topic, as servers create it
 _SHORT = 2.0
 _LONG = 8.0  # seconds: longer than a session, so that a stopped server loses its partitions
 _EXIT = 40.0
-_POLL = 0.05
 
 Fault = Iterator[None]
-
-
-class Unobserved(RunFailed):
-    """A fault was injected and nothing was seen of it."""
 
 
 class Nemesis:
@@ -44,6 +41,7 @@ class Nemesis:
         self, cluster: ProxiedCluster, fleet: Fleet, history: Writer, folder: Path
     ) -> None:
         self._cluster, self._fleet, self._history = cluster, fleet, history
+        self._upheavals = Upheavals(cluster, fleet, folder)
         self._bites = folder / "failpoints.log"
         self.done: list[str] = []
         """The faults that were seen, in order."""
@@ -62,6 +60,8 @@ class Nemesis:
         act = _NETWORK.get(step.name)
         if act is not None:
             fault, args = self._network(step, act), {"broker": self._reach(step)}
+        elif step.name in UPHEAVALS:
+            fault, args = self._upheavals.begin(step)
         else:
             begin = getattr(self, "_" + step.name.replace("-", "_"))
             fault, args = begin(step), self._args(step)
@@ -272,17 +272,3 @@ _NETWORK: dict[str, tuple[Rules, str, bool]] = {
 
 def _text(path: Path) -> str:
     return path.read_text("ascii") if path.exists() else ""
-
-
-def pause(seconds: float) -> None:
-    """Wait: a fault lasts as long as its schedule says."""
-    time.sleep(seconds)
-
-
-def see(condition: Callable[[], bool], what: str, patience: float = 5.0) -> None:
-    """Wait until `condition` holds; raises `Unobserved` with `what`."""
-    deadline = time.monotonic() + patience
-    while not condition():
-        if time.monotonic() > deadline:
-            raise Unobserved(what)
-        time.sleep(_POLL)

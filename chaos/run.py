@@ -13,7 +13,8 @@ from chaos.checker import Expectations
 from chaos.cluster import ProxiedCluster
 from chaos.fleet import Fleet, ended_in_order
 from chaos.history import Writer
-from chaos.nemesis import Nemesis, pause
+from chaos.nemesis import Nemesis
+from chaos.observation import pause
 from chaos.poison import Poison
 from chaos.schedule import Period, schedule
 from chaos.truth import all_topics, read_truth, save_truth
@@ -42,6 +43,9 @@ class Plan:
     """The faults to choose from; none: all."""
     must_succeed: tuple[str, ...] = ()
     """Methods of which no call may fail."""
+    skew: float = 0.0
+    """Seconds by which the wall clocks of clients are ahead of the brokers', those of servers
+    behind."""
 
     @property
     def periods(self) -> tuple[Period, ...]:
@@ -49,10 +53,17 @@ class Plan:
         return schedule(self.seed, self.seconds, brokers=self.brokers, only=self.only)
 
     @property
+    def rest(self) -> float:
+        """Seconds of calls after the last fault: after an overload, also to see it over."""
+        flooded = any(step.name == "overload" for period in self.periods for step in period.steps)
+        return self.tail + (Expectations().recovery if flooded else 0.0)
+
+    @property
     def command(self) -> str:
         """The line that repeats this run."""
         only = "".join(f" --only {name}" for name in self.only)
         only += "".join(f" --must-succeed {name}" for name in self.must_succeed)
+        only += f" --skew {self.skew:g}" if self.skew else ""
         return (
             f"python -m chaos --brokers {self.brokers} --minutes {self.seconds / 60:g} "
             f"--rate {self.rate:g} --seed {self.seed}{only}"
@@ -73,7 +84,12 @@ def execute(plan: Plan, folder: Path, told: Callable[[str], object]) -> None:
         told(f"{plan.brokers} broker(s), {plan.servers} servers, {plan.clients} clients")
         cluster = ending.enter_context(ProxiedCluster(plan.brokers, seed=plan.seed))
         fleet = Fleet(
-            folder, cluster.bootstrap, rate=plan.rate, clients=plan.clients, seed=plan.seed
+            folder,
+            cluster.bootstrap,
+            rate=plan.rate,
+            clients=plan.clients,
+            seed=plan.seed,
+            skew=plan.skew,
         )
         ending.callback(fleet.close)
         fleet.start(plan.servers, plan.clients)
@@ -86,7 +102,7 @@ def execute(plan: Plan, folder: Path, told: Callable[[str], object]) -> None:
                 told(f"{time.monotonic() - began:6.1f} s  {names}")
                 nemesis.run(period)
             told(f"{time.monotonic() - began:6.1f} s  healed")
-            pause(plan.tail)
+            pause(plan.rest)
         fleet.check()
         ended_in_order(fleet.clients)
         ended_in_order(fleet.servers)

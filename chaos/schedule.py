@@ -1,18 +1,21 @@
 """Which faults come when, by a seed. Pure.
 
 Each period has a fault, or two of different kinds, or, in a quarter of them, none, so that what
-recovers is seen to. A schedule depends on nothing but its arguments: the seed repeats it.
+recovers is seen to. Once a minute or so, after such a quiet one, comes an upheaval, by itself. A
+schedule depends on nothing but its arguments: the seed repeats it.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-__all__ = ["FAILPOINTS", "Period", "Step", "kinds", "schedule"]
+__all__ = ["FAILPOINTS", "UPHEAVALS", "Period", "Step", "kinds", "schedule"]
 
 SHORTEST, LONGEST = 5.0, 8.0
 QUIET_SHARE = 0.25
 PAIR_SHARE = 0.2
+CALM = 8
+"""Periods at least before the first upheaval, and from one to the next."""
 
 FAILPOINTS = {
     "server.taken": 30,
@@ -55,6 +58,14 @@ NETWORK = (
     "hold-fetch",
 )
 BROKER = ("kill-broker", "terminate-broker", "sigstop-broker")
+UPHEAVALS = (
+    "all-brokers-down",
+    "two-brokers-down",
+    "grow-partitions",
+    "overload",
+    "step-client-clock",
+    "step-server-clock",
+)
 
 
 class Step(NamedTuple):
@@ -77,43 +88,85 @@ class Period(NamedTuple):
 
 def kinds(brokers: int) -> tuple[str, ...]:
     """Return every fault that a run with so many brokers may have."""
+    return _daily(brokers) + _upheavals(brokers)
+
+
+def _daily(brokers: int) -> tuple[str, ...]:
     return PROCESS + NETWORK + (BROKER if brokers > 1 else ("kill-broker", "sigstop-broker"))
+
+
+def _upheavals(brokers: int) -> tuple[str, ...]:
+    return tuple(name for name in UPHEAVALS if brokers > 2 or name != "two-brokers-down")
 
 
 def schedule(
     seed: int, seconds: float, *, brokers: int, only: Sequence[str] = ()
 ) -> tuple[Period, ...]:
-    """Return the periods that fill `seconds`; `only`: of these faults, each at least once.
+    """Return the periods that fill `seconds`; `only`: of these faults alone.
 
-    Kinds are dealt like cards: none comes again before all others have come.
+    Kinds are dealt like cards: none comes again before all others have come. Raises `ValueError`
+    where none of `only` can come to so many brokers.
     """
-    chance = random.Random(seed)
-    names = [name for name in kinds(brokers) if not only or name in only]
-    deck: list[str] = []
-    periods: list[Period] = []
+    if only:
+        names = [name for name in kinds(brokers) if name in only]
+        if not names:
+            raise ValueError(f"{brokers} broker(s) can have none of {', '.join(only)}")
+        return _filling(seconds, _periods(seed, names))
+    chance = random.Random(f"upheavals of {seed}")  # its own: days are the same without them
+    rare = _dealt(_upheavals(brokers), chance)
+    return _filling(seconds, _with_upheavals(_periods(seed, _daily(brokers)), rare, chance))
+
+
+def _filling(seconds: float, periods: Iterator[Period]) -> tuple[Period, ...]:
+    taken: list[Period] = []
     total = 0.0
-
-    def deal() -> str:
-        if not deck:
-            deck.extend(names)
-            chance.shuffle(deck)
-        return deck.pop()
-
     while total < seconds:
-        length = round(chance.uniform(SHORTEST, LONGEST), 2)
+        taken.append(next(periods))
+        total += taken[-1].seconds
+    return tuple(taken)
+
+
+def _with_upheavals(
+    days: Iterator[Period], rare: Iterator[str], chance: random.Random
+) -> Iterator[Period]:
+    """Yield `days`, and behind a quiet one, seldom, an upheaval: what recovers is well by then."""
+    calm = 0
+    for period in days:
+        yield period
+        calm += 1
+        if calm >= CALM and not period.steps:
+            yield Period(_length(chance), (_step(next(rare), chance),))
+            calm = 0
+
+
+def _periods(seed: int, names: Sequence[str]) -> Iterator[Period]:
+    chance = random.Random(seed)
+    back: list[str] = []
+    deck = _dealt(names, chance)
+    while True:
+        length = _length(chance)
         steps: list[Step] = []
         if chance.random() >= QUIET_SHARE:
-            steps.append(_step(deal(), chance))
+            steps.append(_step(back.pop() if back else next(deck), chance))
             if chance.random() < PAIR_SHARE and len(names) > 1:
-                other = _step(deal(), chance)
+                other = _step(next(deck), chance)
                 if _group(other.name) != _group(steps[0].name):
                     steps.append(other)
                 else:
-                    deck.append(other.name)
+                    back.append(other.name)
         steps.sort(key=lambda step: _group(step.name))  # processes start on a sound network
-        periods.append(Period(length, tuple(steps)))
-        total += length
-    return tuple(periods)
+        yield Period(length, tuple(steps))
+
+
+def _dealt(names: Sequence[str], chance: random.Random) -> Iterator[str]:
+    while True:
+        deck = list(names)
+        chance.shuffle(deck)
+        yield from reversed(deck)
+
+
+def _length(chance: random.Random) -> float:
+    return round(chance.uniform(SHORTEST, LONGEST), 2)
 
 
 def _group(name: str) -> int:

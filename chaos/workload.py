@@ -17,10 +17,23 @@ from chaos.history import Writer
 from rpc import current_call, method, service
 from transports.base import Receipt
 
-__all__ = ["SERVICE", "TOPIC", "Chaos", "ChaosServer", "answer_to", "digest"]
+__all__ = [
+    "FLOOD_WORK",
+    "SERVICE",
+    "TOPIC",
+    "WORKERS",
+    "Chaos",
+    "ChaosServer",
+    "answer_to",
+    "digest",
+]
 
 SERVICE = "chaos"
 TOPIC = f"{SERVICE}.requests"
+WORKERS = 16
+"""Of each server."""
+FLOOD_WORK = 0.25
+"""Seconds that each call of a flood takes: handlers wait, so that it is workers that are scarce."""
 
 
 def digest(*arguments: object) -> str:

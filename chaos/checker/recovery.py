@@ -11,20 +11,22 @@ __all__ = ["goodput", "tail"]
 _BUCKET = 1.0
 _SETTLE = 2.0  # seconds at the edges of an overload that are left out
 _WELL = 0.98
-"""Share of the calls that succeed once an overload is over for long enough."""
+"""Share of the calls that succeed once an overload is over, by the share before it."""
 
 
 def tail(run: Run) -> Iterator[Violation]:
     """I16: after the last fault, the last calls of each client that lives succeed.
 
-    Calls made within the time to heal may fail, so a run goes on for longer than that.
+    Calls made within the time to heal may fail, so a run goes on for longer than that. A client
+    that had ended in order by then has nothing to show.
     """
     if not run.expect.tail or not run.faults.spans:
         return
     healed = max(last for _, last in run.faults.spans)
     clients: dict[str, list[Call]] = defaultdict(list)
+    gone = {event["process"] for event in run.by_name["exit"] if event["at"] <= healed}
     for call in run.invoked():
-        if run.killed_at(call.invoke["process"]) is None:
+        if call.invoke["process"] not in gone and run.killed_at(call.invoke["process"]) is None:
             clients[call.invoke["process"]].append(call)
     for process, calls in clients.items():
         calls.sort(key=lambda call: call.invoke["at"])
@@ -48,7 +50,10 @@ def _due(call: Call, run: Run, healed: float) -> bool:
 
 
 def goodput(run: Run) -> Iterator[Violation]:
-    """I17: an overload costs a bounded share of the best rate, and is over soon after."""
+    """I17: an overload costs a bounded share of the best rate, and is over soon after.
+
+    Over it is where calls succeed as often as before it, and until the next fault comes.
+    """
     spans = [span for name, of in run.fault_spans.items() if name == "overload" for span in of]
     if not spans:
         return
@@ -65,9 +70,11 @@ def goodput(run: Run) -> Iterator[Violation]:
             what = f"{got:.0f} calls/s succeeded, of {peak:.0f} before it"
             yield Violation("I17", "overload", what)
         upto = end + run.expect.recovery
-        after = [call for call in run.invoked() if call.invoke["at"] > upto]
+        next_fault = min((first for first, _ in run.faults.spans if first > end), default=run.ended)
+        after = [call for call in run.invoked() if upto < call.invoke["at"] < next_fault]
+        usual = [call for call in run.invoked() if call.invoke["at"] < begin]
         well = sum(map(_ok, after))
-        if after and well < _WELL * len(after):
+        if after and well * len(usual) < _WELL * sum(map(_ok, usual)) * len(after):
             what = f"{len(after) - well} of {len(after)} calls failed {run.expect.recovery:g} s on"
             yield Violation("I17", "overload", what)
 

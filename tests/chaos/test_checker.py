@@ -442,6 +442,63 @@ def test_what_was_committed_by_a_server_that_died_at_once_may_have_been_refused(
     assert story.check() == []
 
 
+def flooded(story, *, failing_from):
+    """Have a hundred calls before an overload and as many after, of which the later ones fail."""
+    story.expect |= {"tail": 0, "recovery": 2.0, "goodput": 0.0}
+    fault(story, "overload", 20.0, 30.0)
+    for number in range(100):
+        story.call(f"n{number:02}", 10 + number / 10, offset=5 + number)
+    for number in range(100):
+        at = 30 + number / 10
+        if at < failing_from:
+            story.call(f"p{number:02}", at, offset=105 + number)
+        else:
+            story.invoke(f"p{number:02}", at, acked=False)
+            story.end(f"p{number:02}", at + 0.4, "error", code="UNAVAILABLE", certainty="UNKNOWN")
+
+
+def test_calls_that_still_fail_long_after_an_overload_are_told():
+    story = Story()
+    flooded(story, failing_from=35.0)
+
+    assert found(story) == {"I17"}
+
+
+def test_calls_that_fail_once_the_next_fault_comes_are_not_held_against_an_overload():
+    story = Story()
+    flooded(story, failing_from=35.0)
+    fault(story, "cut", 34.9, 41.0)
+
+    assert found(story) == set()
+
+
+def test_calls_that_failed_as_often_before_an_overload_are_not_held_against_it():
+    story = Story(tail=0, recovery=2.0, goodput=0.0)
+    fault(story, "overload", 20.0, 30.0)
+    for number in range(40):
+        at = 10 + number / 4 if number < 20 else 35 + number / 4
+        story.invoke(f"n{number:02}", at, acked=False)
+        story.end(f"n{number:02}", at + 0.1, "error", code="UNAVAILABLE", certainty="UNKNOWN")
+        if number >= 5:  # five have succeeded already
+            story.call(f"p{number:02}", at, offset=number)
+
+    assert found(story) == set()
+
+
+def test_a_client_that_ended_in_order_before_the_last_fault_did_has_nothing_to_show():
+    story = Story(tail=2)
+    fault(story, "cut", 6.0, 9.0)
+    for event in ("invoke", "end"):
+        of = {"invoke": {"deadline": 9.0, "args": "", "mode": "alo", "idempotent": True}}
+        rest = of.get(event, {"outcome": "error", "certainty": "UNKNOWN"})
+        story.note(7.0, "client-100-11", event, call="f1", **rest)
+    story.note(8.0, "client-100-11", "exit")
+    for number in range(3):
+        story.call(f"z{number}", 10.0 + number, offset=5 + number)
+
+    assert found(story) == set()
+
+
 def test_a_dead_letter_is_an_end_for_a_request():
     story = Story()
     acknowledged_and_lost(story)

@@ -35,6 +35,48 @@ def test_no_promise_is_broken_while_everything_else_is(brokers, minutes, seed, f
     assert (tmp_path / "run.md").read_text().startswith("# Chaos: passed")
 
 
+CLOCKS = ["step-client-clock", "step-server-clock"]
+UPHEAVALS = [*CLOCKS, "overload", "grow-partitions", "all-brokers-down"]
+
+
+@pytest.mark.parametrize(
+    ("brokers", "minutes", "seed", "faults"),
+    [
+        (1, "0.5", 36, UPHEAVALS),
+        (3, "0.1", 0, ["two-brokers-down"]),
+    ],
+)
+def test_no_promise_is_broken_where_everything_goes_at_once(
+    brokers, minutes, seed, faults, tmp_path
+):
+    plan = Plan(brokers=brokers, seconds=float(minutes) * 60, seed=seed, only=tuple(faults))
+    assert {step.name for period in plan.periods for step in period.steps} == set(faults)
+    arguments = ["--brokers", str(brokers), "--minutes", minutes, "--seed", str(seed)]
+    only = [word for name in faults for word in ("--only", name)]
+
+    done = run(tmp_path / "run", *arguments, *only, "--rate", "100")
+
+    assert done.returncode == 0, done.stdout + done.stderr  # 2: a fault was not seen to bite
+
+
+def test_an_hour_between_the_clocks_expires_no_call_and_starts_none_that_is_dead(tmp_path):
+    only = [word for name in CLOCKS for word in ("--only", name)]
+    must = [word for name in ("echo", "append", "once", "pay") for word in ("--must-succeed", name)]
+
+    done = run(
+        tmp_path / "run",
+        *("--brokers", "1", "--minutes", "0.2", "--rate", "100", "--seed", "2"),
+        *("--skew", "3600", *only, *must),
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    checked = load_run(tmp_path / "run")
+    skews = {gauge["skew"] for gauge in checked.by_name["gauge"]}
+    assert {-3600.0, 3600.0} <= skews
+    ends = [call.ends[0] for call in checked.invoked() if call.invoke["method"] == "expire"]
+    assert any(end["code"] == "DEADLINE_EXCEEDED" for end in ends)
+
+
 def test_killed_and_stopped_servers_and_clients_cost_no_idempotent_call(tmp_path):
     faults = ["kill-server", "terminate-server", "kill-client"]
     only = [word for name in faults for word in ("--only", name)]

@@ -4,9 +4,18 @@ from pathlib import Path
 import pytest
 
 from chaos import nemesis
-from chaos.nemesis import Nemesis, Unobserved
+from chaos.nemesis import Nemesis
+from chaos.observation import Unobserved, see
 from chaos.rules import Rules
-from chaos.schedule import FAILPOINTS, NETWORK, kinds
+from chaos.schedule import FAILPOINTS, NETWORK, UPHEAVALS, Step, kinds
+from chaos.upheavals import Upheavals
+
+
+class Crowd:
+    """So many brokers, servers and clients, none of which is touched before a fault begins."""
+
+    nodes = servers = clients = tuple(type("One", (), {"pid": number})() for number in range(3))
+
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,6 +26,9 @@ def test_every_fault_that_a_schedule_names_can_be_made(name):
         rules, bite, cuts = nemesis._NETWORK[name]
         assert rules != Rules() or cuts
         assert bite in Rules.__dataclass_fields__ or bite == "cut"
+    elif name in UPHEAVALS:
+        fault, _ = Upheavals(Crowd(), Crowd(), Path()).begin(Step(name, 3))
+        assert hasattr(fault, "__next__")
     else:
         assert callable(getattr(Nemesis, "_" + name.replace("-", "_")))
 
@@ -34,4 +46,4 @@ def test_the_points_at_which_servers_are_let_die_are_in_the_code():
 
 def test_what_is_not_seen_in_time_fails_the_run():
     with pytest.raises(Unobserved, match="did not bite"):
-        nemesis.see(lambda: False, "delay did not bite", 0.01)
+        see(lambda: False, "delay did not bite", 0.01)

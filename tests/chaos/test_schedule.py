@@ -1,4 +1,16 @@
-from chaos.schedule import BROKER, LONGEST, NETWORK, PROCESS, SHORTEST, kinds, schedule
+import pytest
+
+from chaos.schedule import (
+    BROKER,
+    CALM,
+    LONGEST,
+    NETWORK,
+    PROCESS,
+    SHORTEST,
+    UPHEAVALS,
+    kinds,
+    schedule,
+)
 
 
 def test_a_seed_repeats_a_schedule_and_another_differs():
@@ -30,6 +42,27 @@ def test_two_faults_at_once_are_of_processes_and_of_the_network_and_never_two_br
             assert len(names) <= 2
             assert sum(name in PROCESS for name in names) <= 1
             assert sum(name in NETWORK + BROKER for name in names) <= 1
+
+
+def test_an_upheaval_comes_alone_after_a_quiet_period_and_seldom():
+    for seed in range(50):
+        periods = schedule(seed, 1200, brokers=3)
+        when = [n for n, period in enumerate(periods) if names(period) & set(UPHEAVALS)]
+        assert when
+        for number, before in zip(when, [-1, *when], strict=False):
+            assert len(periods[number].steps) == 1
+            assert not periods[number - 1].steps
+            assert number - before > CALM
+
+
+def names(period):
+    return {step.name for step in period.steps}
+
+
+def test_what_takes_two_brokers_of_three_does_not_come_to_one():
+    assert "two-brokers-down" not in kinds(1)
+    with pytest.raises(ValueError, match=r"1 broker\(s\) can have none of two-brokers-down"):
+        schedule(1, 60, brokers=1, only=["two-brokers-down"])
 
 
 def test_a_choice_of_faults_has_no_others():
