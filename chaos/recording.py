@@ -3,21 +3,19 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
-from typing import Self
 
 from chaos.history import Writer
 from transports.base import (
     Address,
     Delivery,
-    GroupState,
     Message,
     OnSent,
-    Purpose,
     Receipt,
     Receiver,
     Transport,
 )
 from transports.errors import TransportError
+from transports.forwarding import ForwardingTransport
 
 __all__ = ["RecordingTransport"]
 
@@ -26,14 +24,15 @@ _CALL = "kafka_correlationId"
 _KIND = "rpc-kind"
 
 
-class RecordingTransport:
+class RecordingTransport(ForwardingTransport):
     """Another transport, with a history of it. Any thread.
 
     Acknowledged requests are written as `acked`, replies as `replied`.
     """
 
     def __init__(self, inner: Transport, history: Writer) -> None:
-        self._inner, self._history = inner, history
+        super().__init__(inner)
+        self._history = history
         self._places: OrderedDict[str, Receipt] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -41,28 +40,6 @@ class RecordingTransport:
         """Return where the request of `call` that came last stands; None: not known any more."""
         with self._lock:
             return self._places.get(call)
-
-    @property
-    def client_id(self) -> str:
-        """See `Transport.client_id`."""
-        return self._inner.client_id
-
-    @property
-    def frames(self) -> bool:
-        """See `Transport.frames`."""
-        return self._inner.frames
-
-    def now(self) -> float | None:
-        """See `Transport.now`."""
-        return self._inner.now()
-
-    def group(self, topic: str, timeout: float) -> GroupState:
-        """See `Transport.group`."""
-        return self._inner.group(topic, timeout)
-
-    def prepare(self, address: Address, timeout: float, *, purpose: Purpose = "requests") -> None:
-        """See `Transport.prepare`."""
-        self._inner.prepare(address, timeout, purpose=purpose)
 
     def send(
         self,
@@ -85,22 +62,12 @@ class RecordingTransport:
                 self._history.write(event, call=call, **outcome._asdict())
             on_sent(outcome)
 
-        self._inner.send(address, message, told, avoid=avoid, once=once, packed=packed)
+        super().send(address, message, told, avoid=avoid, once=once, packed=packed)
 
     def receiver(self, address: Address, *, shared: bool) -> Receiver:
         """See `Transport.receiver`."""
-        inner = self._inner.receiver(address, shared=shared)
+        inner = super().receiver(address, shared=shared)
         return _RecordingReceiver(inner, self._note) if shared else inner
-
-    def close(self, timeout: float) -> None:
-        """See `Transport.close`."""
-        self._inner.close(timeout)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close(5.0)
 
     def _note(self, deliveries: Sequence[Delivery]) -> None:
         with self._lock:

@@ -14,17 +14,15 @@ from typing import NamedTuple
 
 from transports.base import (
     Address,
-    GroupState,
     Message,
     OnSent,
-    Purpose,
     Receipt,
-    Receiver,
     Send,
     Transport,
 )
 from transports.errors import SendUncertain, TransportClosed, TransportError
 from transports.faults import Fault, FaultPlan, Faults
+from transports.forwarding import ForwardingTransport
 from transports.outcome import tell
 
 __all__ = ["FaultyTransport"]
@@ -39,7 +37,7 @@ class _Held(NamedTuple):
     on_sent: OnSent
 
 
-class FaultyTransport(Transport):
+class FaultyTransport(ForwardingTransport):
     """Any transport, with faults on its sends; receiving is the inner transport's own.
 
     Thread-safe. What goes wrong depends on the seed and on the order of the sends alone: with one
@@ -56,7 +54,7 @@ class FaultyTransport(Transport):
     ) -> None:
         """Wrap `inner`. With a `clock`, what is held goes when `release_due` or `release` is called
         and never by itself; without one, a thread lets it go in real time."""
-        self._inner = inner
+        super().__init__(inner)
         self._faults = faults
         self._plan = FaultPlan(faults)
         self._timed = clock is None
@@ -67,11 +65,6 @@ class FaultyTransport(Transport):
         self._counts: Counter[Fault] = Counter()
         self._timer: Thread | None = None
         self._closed = False
-
-    @property
-    def client_id(self) -> str:
-        """The inner transport's."""
-        return self._inner.client_id
 
     @property
     def counts(self) -> Mapping[Fault, int]:
@@ -90,22 +83,6 @@ class FaultyTransport(Transport):
         """The inner transport's."""
         return self._inner.frames
 
-    def now(self) -> float | None:
-        """As the inner transport does."""
-        return self._inner.now()
-
-    def group(self, topic: str, timeout: float) -> GroupState:
-        """As the inner transport does."""
-        return self._inner.group(topic, timeout)
-
-    def prepare(self, address: Address, timeout: float, *, purpose: Purpose = "requests") -> None:
-        """As the inner transport does."""
-        self._inner.prepare(address, timeout, purpose=purpose)
-
-    def receiver(self, address: Address, *, shared: bool) -> Receiver:
-        """As the inner transport does."""
-        return self._inner.receiver(address, shared=shared)
-
     def send(
         self,
         address: Address,
@@ -118,7 +95,7 @@ class FaultyTransport(Transport):
         packed: bool = False,
     ) -> None:
         """Send, or do what the plan says instead; `on_sent` is called once whatever happens."""
-        forward = partial(self._inner.send, avoid=avoid, once=once, packed=packed)
+        forward = partial(super().send, avoid=avoid, once=once, packed=packed)
         with self._lock:
             closed = self._closed
             fault = None if closed else self._plan.next(address, message)
@@ -242,7 +219,7 @@ class FaultyTransport(Transport):
             tell(held.on_sent, _closed(held.address))
         if self._timer is not None and self._timer is not current_thread():
             self._timer.join(max(0.0, end - time.monotonic()))
-        self._inner.close(max(0.0, end - time.monotonic()))
+        super().close(max(0.0, end - time.monotonic()))
 
 
 def _closed(address: Address) -> TransportClosed:

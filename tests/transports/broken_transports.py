@@ -19,6 +19,7 @@ from transports.conformance import TransportConformance
 from transports.errors import MessageRefused, TransportClosed, TransportError
 from transports.faults import Fault, Faults
 from transports.faulty import FaultyTransport
+from transports.forwarding import ForwardingTransport
 from transports.memory import MemoryTransport
 
 
@@ -26,45 +27,13 @@ class PromiseBrokenError(Exception):
     """Raised where nothing may be."""
 
 
-class Sound:
+class Sound(ForwardingTransport):
     """Hands everything on to a memory transport. Whatever is broken is broken in a subclass."""
 
     max_unacked = 100
 
     def __init__(self):
-        self.inner = MemoryTransport(type(self).__name__, max_unacked=self.max_unacked)
-
-    @property
-    def client_id(self):
-        return self.inner.client_id
-
-    @property
-    def frames(self):
-        return self.inner.frames
-
-    def now(self):
-        return self.inner.now()
-
-    def group(self, topic, timeout):
-        return self.inner.group(topic, timeout)
-
-    def prepare(self, address, timeout, **options):
-        self.inner.prepare(address, timeout, **options)
-
-    def send(self, address, message, on_sent, **options):
-        self.inner.send(address, message, on_sent, **options)
-
-    def receiver(self, address, *, shared):
-        return self.inner.receiver(address, shared=shared)
-
-    def close(self, timeout):
-        self.inner.close(timeout)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
-        self.close(5.0)
+        super().__init__(MemoryTransport(type(self).__name__, max_unacked=self.max_unacked))
 
 
 class Watched:
@@ -132,7 +101,7 @@ def with_receiver(shared=None, inbox=None):
     class Wrapping(Sound):
         def receiver(self, address, *, shared):
             kind = self.kinds[shared]
-            opened = self.inner.receiver(address, shared=shared)
+            opened = self._inner.receiver(address, shared=shared)
             return kind(opened) if kind else opened
 
         kinds = {True: shared, False: inbox}
@@ -146,17 +115,17 @@ def with_receiver(shared=None, inbox=None):
 class KeepsOneOfEachHeader(Sound):
     def send(self, address, message, on_sent, **options):
         headers = tuple(dict(message.headers).items())
-        self.inner.send(address, message._replace(headers=headers), on_sent, **options)
+        self._inner.send(address, message._replace(headers=headers), on_sent, **options)
 
 
 class TakesAnEmptyKeyForNone(Sound):
     def send(self, address, message, on_sent, **options):
-        self.inner.send(address, message._replace(key=message.key or None), on_sent, **options)
+        self._inner.send(address, message._replace(key=message.key or None), on_sent, **options)
 
 
 class Truncates(Sound):
     def send(self, address, message, on_sent, **options):
-        self.inner.send(address, message._replace(body=message.body[:500_000]), on_sent, **options)
+        self._inner.send(address, message._replace(body=message.body[:500_000]), on_sent, **options)
 
 
 class GivesTheWrongReceipt(Sound):
@@ -164,7 +133,7 @@ class GivesTheWrongReceipt(Sound):
         def wrong(outcome):
             on_sent(outcome if isinstance(outcome, TransportError) else outcome._replace(offset=0))
 
-        self.inner.send(address, message, wrong, **options)
+        self._inner.send(address, message, wrong, **options)
 
 
 class TellsTwice(Sound):
@@ -173,7 +142,7 @@ class TellsTwice(Sound):
             on_sent(outcome)
             on_sent(outcome)
 
-        self.inner.send(address, message, twice, **options)
+        self._inner.send(address, message, twice, **options)
 
 
 class TellsNoErrors(Sound):
@@ -182,7 +151,7 @@ class TellsNoErrors(Sound):
             if not isinstance(outcome, TransportError):
                 on_sent(outcome)
 
-        self.inner.send(address, message, only_good, **options)
+        self._inner.send(address, message, only_good, **options)
 
 
 class RaisesErrors(Sound):
@@ -193,7 +162,7 @@ class RaisesErrors(Sound):
             on_sent(outcome)
 
         errors = []
-        self.inner.send(address, message, raising, **options)
+        self._inner.send(address, message, raising, **options)
         if errors:
             raise PromiseBrokenError("send raises")
 
@@ -206,7 +175,7 @@ class EndsWithTheFirstRefusal(Sound):
         if self.ended:
             on_sent(TransportClosed("ended for ever"))
             return
-        self.inner.send(address, message, on_sent, **options)
+        self._inner.send(address, message, on_sent, **options)
 
 
 def swaps_neighbours():
@@ -231,17 +200,19 @@ class RoutesKeysByItsOwnLights(Sound):
     def send(self, address, message, on_sent, **options):
         if message.key is not None and address.partition is None:
             address = Address(address.topic, (crc32(message.key) + self.light) % 12)
-        self.inner.send(address, message, on_sent, **options)
+        self._inner.send(address, message, on_sent, **options)
 
 
 class SendsAllToOnePartition(Sound):
     def send(self, address, message, on_sent, **options):
-        self.inner.send(Address(address.topic, address.partition or 0), message, on_sent, **options)
+        self._inner.send(
+            Address(address.topic, address.partition or 0), message, on_sent, **options
+        )
 
 
 class AvoidsNothing(Sound):
     def send(self, address, message, on_sent, *, avoid=(), **options):
-        self.inner.send(address, message, on_sent, **options)
+        self._inner.send(address, message, on_sent, **options)
 
 
 class AvoidsWithKeysToo(Sound):
@@ -249,7 +220,7 @@ class AvoidsWithKeysToo(Sound):
         if avoid and address.partition is None:
             open_ = [n for n in range(12) if n not in avoid] or [0]
             address = Address(address.topic, open_[0])
-        self.inner.send(address, message, on_sent, **options)
+        self._inner.send(address, message, on_sent, **options)
 
 
 class RefusesWhatMustBeOnce(Sound):
@@ -257,28 +228,28 @@ class RefusesWhatMustBeOnce(Sound):
         if once:
             on_sent(MessageRefused("only as often as I like"))
         else:
-            self.inner.send(address, message, on_sent, **options)
+            self._inner.send(address, message, on_sent, **options)
 
 
 class PreparesNoDeadLetters(Sound):
     def prepare(self, address, timeout, *, purpose="requests"):
         if purpose == "requests":
-            self.inner.prepare(address, timeout)
+            self._inner.prepare(address, timeout)
 
 
 class HearsTheMainThreadOnly(Sound):
     def send(self, address, message, on_sent, **options):
         if current_thread() is main_thread():
-            self.inner.send(address, message, on_sent, **options)
+            self._inner.send(address, message, on_sent, **options)
 
 
 class IsAnIsland(Sound):
     def __init__(self):
-        self.inner = MemoryTransport(uuid.uuid4().hex)
+        self._inner = MemoryTransport(uuid.uuid4().hex)
 
     def send(self, address, message, on_sent, **options):
-        self.inner.prepare(address, 1)
-        self.inner.send(address, message, on_sent, **options)
+        self._inner.prepare(address, 1)
+        self._inner.send(address, message, on_sent, **options)
 
 
 class PreparesOnce(Sound):
@@ -293,7 +264,7 @@ class PreparesOnce(Sound):
 
 class PreparesAnything(Sound):
     def prepare(self, address, timeout, **options):
-        self.inner.prepare(Address(address.topic), timeout, **options)
+        self._inner.prepare(Address(address.topic), timeout, **options)
 
 
 # Shared receivers
@@ -472,14 +443,14 @@ class CommitsAnything(SoundReceiver):
 
 class CountsNobody(Sound):
     def group(self, topic, timeout):
-        return self.inner.group(topic, timeout)._replace(members=0)
+        return self._inner.group(topic, timeout)._replace(members=0)
 
 
 class CountsForEver(Sound):
     most = 0
 
     def group(self, topic, timeout):
-        state = self.inner.group(topic, timeout)
+        state = self._inner.group(topic, timeout)
         CountsForEver.most = max(state.members, self.most)
         return state._replace(members=self.most)
 
@@ -489,16 +460,16 @@ class CountsInboxes(Sound):
 
     def receiver(self, address, *, shared):
         self.inboxes += not shared
-        return self.inner.receiver(address, shared=shared)
+        return self._inner.receiver(address, shared=shared)
 
     def group(self, topic, timeout):
-        state = self.inner.group(topic, timeout)
+        state = self._inner.group(topic, timeout)
         return state._replace(members=state.members + self.inboxes)
 
 
 class TellsWhatWasTaken(Sound):
     def group(self, topic, timeout):
-        state = self.inner.group(topic, timeout)
+        state = self._inner.group(topic, timeout)
         return state._replace(
             committed={n: mark and mark + 2 for n, mark in state.committed.items()}
         )
@@ -506,7 +477,7 @@ class TellsWhatWasTaken(Sound):
 
 class TellsNoProgress(Sound):
     def group(self, topic, timeout):
-        return self.inner.group(topic, timeout)._replace(committed={})
+        return self._inner.group(topic, timeout)._replace(committed={})
 
 
 class KnowsAnyGroup(Sound):
@@ -530,7 +501,7 @@ class InboxFromTheBeginning(Sound):
         opened = super().receiver(address, shared=shared)
         if not shared:
             for message in self.sent[address]:
-                self.inner.send(address, message, lambda outcome: None)
+                self._inner.send(address, message, lambda outcome: None)
         return opened
 
 
