@@ -1,5 +1,6 @@
 """Replies that are kept: by any store, and by the one in memory."""
 
+import ast
 import sqlite3
 import subprocess
 import sys
@@ -120,6 +121,56 @@ def test_work_of_a_process_that_lives_runs_elsewhere_and_that_of_a_dead_one_is_t
         dead = store.begin(WORK, b"f", 10)
 
     assert (living, dead) == (Running(), Begun(2))
+
+
+RIVAL = """
+    import os, random, sys, threading
+    from concurrent.futures import ThreadPoolExecutor
+    from rpc.idempotency import Begun, Running, StoredReply
+    from rpc.idempotency_sqlite import SqliteStore
+
+    sys.stdin.readline()  # all open the file at once
+    pause = threading.Event()
+
+    def settle(number):
+        work = ("Ledger.pay", b"%d" % number)
+        while True:
+            found = store.begin(work, b"f", 60.0)
+            if isinstance(found, Begun):
+                done.append(number)
+                mine = StoredReply(None, "text/plain", b"%d" % os.getpid())
+                return number, store.finish(work, found.fence, mine).body.decode()
+            if not isinstance(found, Running):
+                return number, found.body.decode()
+            pause.wait(0.001)
+
+    with SqliteStore(sys.argv[1], wait=60.0) as store, ThreadPoolExecutor(4) as pool:
+        done, numbers = [], list(range(100))
+        random.shuffle(numbers)
+        replies = dict(pool.map(settle, numbers))
+    print(sorted(done))
+    print(sorted(replies.items()))
+"""
+
+
+def test_processes_that_contend_for_one_file_do_each_piece_of_work_once_and_agree(tmp_path):
+    command = [sys.executable, "-c", textwrap.dedent(RIVAL), str(tmp_path / "work.db")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    rivals = [subprocess.Popen(command, text=True, **pipes) for _ in range(3)]
+    try:
+        for rival in rivals:
+            rival.stdin.write("go\n")
+            rival.stdin.flush()
+        told = [rival.communicate(timeout=90) for rival in rivals]
+    finally:
+        for rival in rivals:
+            rival.kill()
+            rival.wait()
+
+    assert [error for _, error in told] == ["", "", ""]
+    done, replies = zip(*(said.splitlines() for said, _ in told), strict=True)
+    assert sorted(number for one in done for number in ast.literal_eval(one)) == list(range(100))
+    assert len(set(replies)) == 1
 
 
 def test_a_reply_is_kept_in_the_transaction_of_the_handler_or_not_at_all(tmp_path, clock):
