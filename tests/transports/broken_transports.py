@@ -48,7 +48,7 @@ class Watched:
         return self.delivery.acked
 
     def begin(self, delivery):
-        self.delivery.begin()
+        self.receiver.begin(self.delivery)
 
     def commit(self, delivery, then):
         self.receiver.commit(self.delivery, then)
@@ -83,6 +83,9 @@ class SoundReceiver:
 
     def ack(self, delivery):
         delivery.ack()
+
+    def begin(self, delivery):
+        delivery.begin()
 
     def commit(self, delivery, then):
         delivery.commit(then)
@@ -412,6 +415,18 @@ class SuspectsWhoeverComesSecond(SoundReceiver):
         return seen
 
 
+class ChargesWhoeverCloses(SoundReceiver):
+    def seen(self, delivery):
+        seen = super().seen(delivery)
+        seen.crashes = int(delivery.redelivered)
+        return seen
+
+
+class SettlesWhatBegins(SoundReceiver):
+    def begin(self, delivery):
+        delivery.ack()
+
+
 class OwnsForEver(SoundReceiver):
     def owned(self, delivery):
         return True
@@ -672,6 +687,8 @@ SHARED = (
     SuspectsEverything,
     SuspectsNothing,
     SuspectsWhoeverComesSecond,
+    ChargesWhoeverCloses,
+    SettlesWhatBegins,
     OwnsForEver,
     OwnsNothing,
     NeverCommits,

@@ -55,6 +55,8 @@ CAUGHT_BY = {
     "test_what_nobody_had_is_not_redelivered": ["SuspectsEverything"],
     "test_what_a_receiver_had_and_did_not_acknowledge_is_redelivered": ["SuspectsNothing"],
     "test_what_comes_behind_what_is_redelivered_is_not": ["SuspectsWhoeverComesSecond"],
+    "test_a_receiver_that_closes_in_order_is_charged_with_no_crash": ["ChargesWhoeverCloses"],
+    "test_to_begin_what_nobody_died_of_changes_nothing": ["SettlesWhatBegins", "OwnsNothing"],
     "test_a_message_is_owned_while_it_is_held_and_not_after_close": ["OwnsForEver", "OwnsNothing"],
     "test_commit_tells_once_that_an_acknowledgement_is_durable": ["NeverCommits", "CommitsTwice"],
     "test_commit_tells_that_a_message_is_no_longer_ours": ["CommitsAnything", "NeverCommits"],

@@ -40,7 +40,7 @@ class _Told:
 
 
 class CustodyConformance(Harness):
-    """`Delivery.redelivered`, `Delivery.owned`, `Delivery.commit`."""
+    """`Delivery.redelivered`, `crashes`, `owned`, `begin` and `commit`."""
 
     def _sent_and_taken(
         self, transport: Transport, topic: str, count: int
@@ -80,6 +80,33 @@ class CustodyConformance(Harness):
 
         assert fresh.message.body == b"fresh"
         assert not fresh.redelivered
+
+    def test_a_receiver_that_closes_in_order_is_charged_with_no_crash(
+        self, transport: Transport, topic: str
+    ) -> None:
+        first, taken = self._sent_and_taken(transport, topic, 3)
+        taken[1].begin()
+        first.close(self.patience)
+        second = transport.receiver(Address(topic), shared=True)
+
+        assert [delivery.crashes for delivery in self.take(second, 3)] == [0] * 3
+
+    def test_to_begin_what_nobody_died_of_changes_nothing(
+        self, transport: Transport, topic: str
+    ) -> None:
+        receiver, (begun, settled) = self._sent_and_taken(transport, topic, 2)
+        told = _Told()
+
+        settled.ack()
+        begun.begin()
+        begun.commit(told.then)
+        first = told.wait(receiver, 1, self.patience)
+        held = begun.owned, begun.acked
+        receiver.close(self.patience)
+        again = self.take(transport.receiver(Address(topic), shared=True), 1)
+
+        assert (first, held) == ([True], (True, False))
+        assert [delivery.message.body for delivery in again] == [begun.message.body]
 
     def test_a_message_is_owned_while_it_is_held_and_not_after_close(
         self, transport: Transport, topic: str
