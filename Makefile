@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help test lint types unit kafka examples wheel demo bench cost profile chaos soak faults rebalance overload fuzz simulation mutants clean
+.PHONY: help test lint types unit kafka examples wheel demo bench cost profile scale idle chaos soak faults rebalance overload fuzz simulation mutants clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/	/'
@@ -40,6 +40,12 @@ cost: .venv/dev ## the framework's own processor time per call, without a broker
 
 profile: .venv/dev ## the stages of one call on both sides, and where processor time goes
 	$(BIN)/python -m benchmarks.profile $(ARGS)
+
+scale: .venv/dev ## throughput and p99 against clients, servers, partitions, sizes; memory per call
+	$(BIN)/python -m benchmarks.scale $(ARGS)
+
+idle: .venv/dev ## the share of a core that a client and a server use without calls
+	$(BIN)/python -m benchmarks.idle $(ARGS)
 
 chaos: .venv/dev ## three brokers, servers and clients, broken by a seed for MINUTES (20), and checked
 	$(BIN)/python -m chaos --brokers 3 --minutes $(or $(MINUTES),20) --rate 300 $(ARGS)

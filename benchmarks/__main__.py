@@ -23,26 +23,14 @@ from rich.progress import track
 
 from benchmarks import chart, report
 from benchmarks.bars import bars
-from benchmarks.contenders import CONTENDERS, Pair, points
+from benchmarks.contenders import CONTENDERS, begin, points
+from benchmarks.idle import idle
 from benchmarks.process import Refused
-from benchmarks.spring import commands
 from transports.kafka.broker import Broker
 
+_IDLE = 10.0  # seconds without a call, at the end
 _FIGURES = ("rps", "p50_ms", "p99_ms", "p999_ms", "client_cpu_us", "server_cpu_us")
 _LIBRARIES = ("kafka-python", "confluent-kafka", "aiokafka", "grpcio", "msgspec")
-
-
-def begin(names, bootstrap, stack, console):
-    """Return the contenders that can be started, each a server and a client."""
-    pairs = {}
-    for name in names:
-        try:
-            pairs[name] = Pair(CONTENDERS[name], bootstrap, commands())
-        except Refused as reason:
-            console.print(f"[yellow]without {name}:[/] {reason}")
-        else:
-            stack.callback(pairs[name].close)
-    return pairs
 
 
 def measure(pairs, plan, rounds, seconds, console):
@@ -120,10 +108,12 @@ def main(*, rounds, seconds, quick, only, inflight, payload, bootstrap, markdown
             and (not payload or point.payload in payload)
         ]
         rows = medians(measure(pairs, plan, rounds, seconds, console))
+        ours = {name: pair for name, pair in pairs.items() if CONTENDERS[name].layer == "rpc"}
+        resting = idle(ours, _IDLE)
     told = conditions(rounds, seconds)
     shown = Console(width=150)
     shown.print(report.figures_table(rows, markdown=markdown), told)
-    shown.print(report.bars_table(bars(rows), markdown=markdown))
+    shown.print(report.bars_table(bars(rows, resting), markdown=markdown))
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(rows, indent=1) + "\n")
     chart.draw(

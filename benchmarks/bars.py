@@ -50,8 +50,8 @@ def _over(one: float | None, other: float | None) -> float | None:
     return None if one is None or not other else one / other
 
 
-def bars(rows: Sequence[Row]) -> list[Bar]:
-    """Return every bar, with what was measured."""
+def bars(rows: Sequence[Row], idle: Mapping[tuple[str, str], float]) -> list[Bar]:
+    """Return every bar, with what was measured; `idle` is the share of a core of each process."""
     get = _Rows(rows).of
     raw = {
         (name, n): get("rps", f"raw {name}", n)
@@ -125,5 +125,9 @@ def bars(rows: Sequence[Row]) -> list[Bar]:
             0.8,
         )
         for name in (plain, framed, fast)
+    ]
+    found += [
+        Bar(f"7. {name}: share of a core that an idle {side} uses", share, most=0.02)
+        for (name, side), share in idle.items()
     ]
     return found

@@ -44,3 +44,25 @@ def draw(lines, x, title, out, figures=_FIGURES):
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out)
     plt.close(figure)
+
+
+def draw_sweeps(rows, out):
+    """Draw throughput and p99 over each thing that was varied, side by side, into an SVG file."""
+    sweeps = {}
+    for row in rows:
+        sweeps.setdefault(row["sweep"], []).append(row)
+    figure, axes = plt.subplots(2, max(1, len(sweeps)), figsize=(4 * len(sweeps), 7), squeeze=False)
+    for column, (sweep, its) in enumerate(sweeps.items()):
+        for axis, key, label in zip(
+            axes[:, column], ("rps", "p99_ms"), ("calls per second", "p99, ms"), strict=True
+        ):
+            axis.plot([row["value"] for row in its], [row[key] for row in its], "o-")
+            axis.set_xscale("log")
+            axis.set_ylim(bottom=0)
+            axis.set_xlabel(sweep)
+            axis.set_ylabel(label)
+            axis.grid(visible=True, which="both", alpha=0.2)
+    figure.tight_layout()
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out)
+    plt.close(figure)

@@ -35,6 +35,8 @@ def client_of(kind, address):
     if kind == "ours":
         from benchmarks import ours  # noqa: PLC0415
 
+        if "instances" in address:
+            return ours.OurClients(address["url"], address["instances"])
         return ours.OurClient(address["url"])
     if kind.startswith("grpc"):
         from benchmarks import peer_grpc  # noqa: PLC0415

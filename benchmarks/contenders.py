@@ -7,7 +7,8 @@ from contextlib import ExitStack
 from typing import NamedTuple
 
 from benchmarks.exchange import make_topics
-from benchmarks.process import python
+from benchmarks.process import Refused, python
+from benchmarks.spring import commands
 from transports.kafka import KafkaConfig
 
 
@@ -140,3 +141,16 @@ def _address(contender, bootstrap):
     run = f"{name}-{secrets.token_hex(4)}"
     query = f"client_id=bench-{run}&{contender.query}"
     return {"url": f"kafka://{bootstrap}?{query}", "service": f"bench-{run}"}
+
+
+def begin(names, bootstrap, stack, console):
+    """Return the contenders that can be started, each a server and a client."""
+    pairs = {}
+    for name in names:
+        try:
+            pairs[name] = Pair(CONTENDERS[name], bootstrap, commands())
+        except Refused as reason:
+            console.print(f"[yellow]without {name}:[/] {reason}")
+        else:
+            stack.callback(pairs[name].close)
+    return pairs

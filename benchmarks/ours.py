@@ -1,12 +1,14 @@
 """This framework under load, in the three styles a caller may choose."""
 
 import asyncio
+import itertools
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 
 from benchmarks.contract import Echo, EchoImpl
 from benchmarks.loops import by_futures, by_tasks, by_threads, one_by_one
-from rpc import Channel, Server, Stub
+from rpc import Channel, Server, Stub, open_transport
 
 
 def serve(url, ready):
@@ -39,3 +41,28 @@ class OurClient:
     def close(self):
         """Close the channel."""
         self._channel.close()
+
+
+class OurClients:
+    """Many client instances in one process, on one transport: each has an inbox of its own."""
+
+    def __init__(self, url, instances):
+        self._transport = open_transport(url)
+        self._channels = [Channel(self._transport, timeout=30.0) for _ in range(instances)]
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda channel: channel.open(), self._channels))
+        self._echoes = [Stub(Echo, channel=channel).echo for channel in self._channels]
+        for echo in self._echoes:
+            echo("")
+
+    def run(self, _style, in_flight, payload, seconds):
+        """Keep calls in flight by futures, one instance after the other making one."""
+        text, turns = "x" * payload, itertools.cycle(self._echoes)
+        ends = perf_counter() + seconds
+        return by_futures(lambda: next(turns).future(text), in_flight, ends)
+
+    def close(self):
+        """Close all of them."""
+        for channel in self._channels:
+            channel.close()
+        self._transport.close(5.0)

@@ -45,10 +45,14 @@ class Child:
             raise Refused(answer["refused"])
         return answer
 
-    def ask(self, **what):
-        """Send a line and return the answer to it."""
+    def tell(self, **what):
+        """Send a line; `hear` returns the answer to it."""
         self._process.stdin.write(json.dumps(what) + "\n")
         self._process.stdin.flush()
+
+    def ask(self, **what):
+        """Send a line and return the answer to it."""
+        self.tell(**what)
         return self.hear()
 
     def cpu(self):

@@ -8,7 +8,6 @@ import contextvars
 import itertools
 import random
 import secrets
-import weakref
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, TypedDict
@@ -137,7 +136,7 @@ class Channel:
             clock=clock,
             random=rng,
         )
-        self._routes: weakref.WeakSet[Route] = weakref.WeakSet()
+        self._routes: dict[MethodSpec, Route] = {}
         self._connection = Connection(
             transport, reply_topic, self._in_flight, clock, client=self.instance, threads=threads
         )
@@ -145,14 +144,8 @@ class Channel:
     # -- what a stub needs ---------------------------------------------------------------------
 
     def route(self, spec: MethodSpec) -> Route:
-        """Return the way of one method through this channel. No I/O."""
-        timeout = self._timeout if spec.timeout is None else spec.timeout
-        retry = self._retry if spec.retry is None else spec.retry
-        peer = self._in_flight.peer(spec.service, request_address(spec.service).topic)
-        route = Route(spec, self._codec, timeout, retry, peer, max_body_bytes=self._max_body_bytes)
-        route.readiness = Readiness(lambda: self._make_ready(route), self._connection.run)
-        self._routes.add(route)
-        return route
+        """Return the way of one method through this channel, one for all its stubs. No I/O."""
+        return self._routes.get(spec) or self._routes.setdefault(spec, self._new_route(spec))
 
     async def ready(self, route: Route, seconds: float) -> RpcError | None:
         """Wait, without holding the event loop up, until calls can be made; return why not."""
@@ -251,7 +244,7 @@ class Channel:
 
         Within `timeout` seconds; a second call does nothing.
         """
-        for route in list(self._routes):
+        for route in list(self._routes.values()):
             route.readiness.give_up(closed_error(route.full_name))
         self._connection.close(timeout)
 
@@ -274,6 +267,14 @@ class Channel:
         return self._connection.step()
 
     # -- inside --------------------------------------------------------------------------------
+
+    def _new_route(self, spec: MethodSpec) -> Route:
+        timeout = self._timeout if spec.timeout is None else spec.timeout
+        retry = self._retry if spec.retry is None else spec.retry
+        peer = self._in_flight.peer(spec.service, request_address(spec.service).topic)
+        route = Route(spec, self._codec, timeout, retry, peer, max_body_bytes=self._max_body_bytes)
+        route.readiness = Readiness(lambda: self._make_ready(route), self._connection.run)
+        return route
 
     def _make_ready(self, route: Route) -> None:
         try:

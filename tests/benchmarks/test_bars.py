@@ -19,12 +19,12 @@ def row(name, inflight, *, style="future", rps=1.0, p50_ms=1.0, payload=100):
 
 def verdict(what, *rows):
     """Return ratio and verdict of the one bar of which `what` is the beginning."""
-    (found,) = [bar for bar in bars(rows) if bar.what.startswith(what)]
+    (found,) = [bar for bar in bars(rows, {}) if bar.what.startswith(what)]
     return found.ratio, found.passed
 
 
 def test_nothing_is_said_of_what_was_not_measured():
-    assert {bar.passed for bar in bars([])} == {None}
+    assert {bar.passed for bar in bars([], {})} == {None}
 
 
 @pytest.mark.parametrize(("ours", "passed"), [(79.0, False), (80.0, True)])
@@ -69,3 +69,9 @@ def test_both_servers_of_grpc_are_to_be_beaten():
 
     what = "4. kafka-python, frames: throughput / gRPC-Python at 64"
     assert verdict(what, *rows) == (2.5, False)
+
+
+def test_idle_processes_are_to_use_next_to_nothing():
+    found = bars([], {("confluent", "client"): 0.01, ("confluent", "server"): 0.03})
+
+    assert [bar.passed for bar in found if bar.what.startswith("7.")] == [True, False]
