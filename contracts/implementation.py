@@ -21,6 +21,8 @@ class Handler(NamedTuple):
     function: Callable[..., Any]
     is_async: bool
     """Whether calling it gives a coroutine."""
+    inline: bool = False
+    """Whether it may run on the thread that receives."""
 
 
 def services_of(implementation: object) -> tuple[ServiceSpec, ...]:

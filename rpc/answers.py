@@ -57,7 +57,7 @@ def handler_error(job: Job, error: BaseException) -> RpcError:
     """
     if not isinstance(error, RpcError):
         return server_fault(job, "the handler failed", error)
-    if type(error).wire_name not in job.handler.spec.errors and type(error) is not RpcError:
+    if type(error).wire_name not in job.plan.handler.spec.errors and type(error) is not RpcError:
         _log.info("handler.undeclared_error", **job.log_fields(), code=error.code.value)
     error.certainty = Certainty.EXECUTED
     return error
@@ -68,7 +68,7 @@ def server_fault(job: Job, what: str, cause: BaseException | None) -> InternalEr
     error_id = secrets.token_hex(8)
     _log.error("handler.failed", **job.log_fields(), error_id=error_id, what=what, exc_info=cause)
     return InternalError(
-        message=f"{job.handler.spec.full_name}: {what}; the server logged it as {error_id}",
+        message=f"{job.plan.handler.spec.full_name}: {what}; the server logged it as {error_id}",
         certainty=Certainty.EXECUTED,
         error_id=error_id,
     )

@@ -14,7 +14,7 @@ from contracts import (
 from rpc.clock import Clock
 from rpc.context import CallContext
 from rpc.deadline import DEFAULT_TIMEOUT, remaining
-from rpc.job import Job
+from rpc.job import Job, Plan
 from rpc.limits import Limit
 from rpc.refusal import Refusal
 from rpc.request import Request
@@ -41,8 +41,16 @@ class Catalog:
         """By content type."""
         self.default_codec = codecs[0]
         """That of a caller who names none."""
-        self._decoders = {
-            (name, codec.content_type): sized(codec.decoder(handler.spec.arguments), max_body_bytes)
+        self._plans = {
+            (name, codec.content_type): Plan(
+                handler=handler,
+                method=name,
+                codec=codec,
+                decode=sized(codec.decoder(handler.spec.arguments), max_body_bytes),
+                mode=handler.spec.delivery,
+                in_order=handler.spec.key is not None or not _joins(handler.spec.delivery),
+                limited=(Turn(name, limits[name].running),) if name in limits else (),
+            )
             for name, handler in handlers.items()
             for codec in codecs
         }
@@ -50,41 +58,39 @@ class Catalog:
         """Whether there are handlers for an event loop."""
         self.has_sync = not all(handler.is_async for handler in handlers.values())
         """Whether there are handlers for threads."""
-        self._turns = {name: Turn(name, limit.running) for name, limit in limits.items()}
         self._clock = clock
 
     def job(self, request: Request, delivery: Delivery, age: float) -> Job | Refusal:
         """Return what runs `request`, which is `age` seconds old."""
-        handler = self._handlers.get(request.method)
-        if handler is None:
-            return _unimplemented(self._unknown(request.method))
-        content_type = request.content_type or self.default_codec.content_type
-        codec = self.codecs.get(content_type)
-        if codec is None:
-            return _unimplemented(
-                f"{request.method}: content-type {content_type!r} is not spoken here, but "
-                + ", ".join(self.codecs)
-            )
+        origin = request.origin
+        content_type = origin.content_type or self.default_codec.content_type
+        plan = self._plans.get((origin.method, content_type))
+        if plan is None:
+            return self._unplanned(origin.method, content_type)
         timeout = DEFAULT_TIMEOUT if request.timeout is None else request.timeout
-        spec, now = handler.spec, self._clock()
+        spec, now = plan.handler.spec, self._clock()
         context = CallContext(
             spec.service, spec.name, now + remaining(timeout, age), request, now, self._clock
         )
-        turns: tuple[Turn, ...] = ()
-        if request.key is not None and (spec.key is not None or not _joins(spec.delivery)):
-            turns = (Turn((spec.service, request.key)),)
-        limited = self._turns.get(request.method)
+        turns, key = plan.limited, request.message.key
+        if key is not None and plan.in_order:
+            turns = (Turn((spec.service, key)), *turns)
         return Job(
-            request=request,
-            handler=handler,
-            codec=codec,
-            decode=self._decoders[request.method, content_type],
-            context=context,
-            key=(request.client, request.call_id),
-            turns=turns if limited is None else (*turns, limited),
-            deliveries=[delivery],
-            mode=spec.delivery,
-            alone=delivery.crashes >= _SUSPECT,
+            request,
+            plan,
+            context,
+            (origin.client, request.call_id),
+            turns,
+            [delivery],
+            delivery.crashes >= _SUSPECT,
+        )
+
+    def _unplanned(self, method: str, content_type: str) -> Refusal:
+        if method not in self._handlers:
+            return _unimplemented(self._unknown(method))
+        return _unimplemented(
+            f"{method}: content-type {content_type!r} is not spoken here, but "
+            + ", ".join(self.codecs)
         )
 
     def _unknown(self, method: str) -> str:

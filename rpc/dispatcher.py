@@ -66,7 +66,7 @@ class Dispatcher:
         entered = self._enter(job, chain)
         if not isinstance(entered, msgspec.Struct):
             return self._conclude(job, entered)
-        once = job.mode is DeliveryMode.EFFECTIVELY_ONCE
+        once = job.plan.mode is DeliveryMode.EFFECTIVELY_ONCE
         if once and (found := await self._begin_async(job, entered)) is not Begin.RUN:
             return _elsewhere(chain, found)
         try:
@@ -98,7 +98,7 @@ class Dispatcher:
         entered = self._enter(job, chain)
         if not isinstance(entered, msgspec.Struct):
             return self._conclude(job, entered)
-        once = job.mode is DeliveryMode.EFFECTIVELY_ONCE
+        once = job.plan.mode is DeliveryMode.EFFECTIVELY_ONCE
         if once and (found := self._replays.begin(job, entered)) is not Begin.RUN:
             return _elsewhere(chain, found)
         outcome = self._call_handler(job, entered)
@@ -113,7 +113,7 @@ class Dispatcher:
             late = job.context.remaining <= 0
             return Outcome(error=(overdue if late else given_up)(job.method).error)
         try:
-            arguments = job.decode(job.request.body)
+            arguments = job.plan.decode(job.request.body)
         except DecodeError as error:
             return Outcome(error=unreadable(scrubbed(f"{job.method}: {error}")).error)
         if chain is None:
@@ -121,8 +121,8 @@ class Dispatcher:
         entered = chain.enter(
             CallInfo(
                 side="server",
-                service=job.handler.spec.service,
-                method=job.handler.spec.name,
+                service=job.plan.handler.spec.service,
+                method=job.plan.handler.spec.name,
                 arguments=arguments,
                 metadata=dict(job.context.metadata),
                 timeout=job.context.remaining,
@@ -135,7 +135,7 @@ class Dispatcher:
     def _call_handler(self, job: Job, arguments: msgspec.Struct) -> Outcome:
         job.started = True
         try:
-            return Outcome(job.handler.spec.invoke(job.handler.function, arguments))
+            return Outcome(job.plan.handler.spec.invoke(job.plan.handler.function, arguments))
         except BaseException as error:
             return Outcome(error=error)
 
@@ -144,7 +144,7 @@ class Dispatcher:
         limit = asyncio.timeout(job.context.remaining)
         try:
             async with limit:
-                return Outcome(await job.handler.spec.invoke(job.handler.function, arguments))
+                return Outcome(await job.plan.handler.spec.invoke(job.plan.handler.function, arguments))
         except BaseException as error:
             if limit.expired():
                 return Outcome(error=_ran_out(job))
@@ -171,14 +171,14 @@ class Dispatcher:
             error.certainty = Certainty.NOT_EXECUTED
             return Refusal(error)
         job.invites_retry = error.code is Code.UNAVAILABLE
-        return _kept(job, error.code, error_reply(job.request, job.codec, error))
+        return _kept(job, error.code, error_reply(job.request, job.plan.codec, error))
 
     def _success(self, job: Job, value: object) -> Message:
-        wrong = job.handler.spec.check_result(value)
+        wrong = job.plan.handler.spec.check_result(value)
         if wrong is not None:
             raise TypeError(wrong)
-        body = job.codec.encode(value)
-        return reply_message(job.request, None, job.codec.content_type, body)
+        body = job.plan.codec.encode(value)
+        return reply_message(job.request, None, job.plan.codec.content_type, body)
 
 
 def _task_cancelled() -> bool:
@@ -198,9 +198,9 @@ async def _in_thread(function: Callable[[], T]) -> T:
 
 def _kept(job: Job, code: Code | None, reply: Message) -> Message:
     """Note what is to be kept of the reply."""
-    if job.mode is DeliveryMode.EFFECTIVELY_ONCE:
+    if job.plan.mode is DeliveryMode.EFFECTIVELY_ONCE:
         named = None if code is None else code.value
-        job.stored = StoredReply(named, job.codec.content_type, reply.body)
+        job.stored = StoredReply(named, job.plan.codec.content_type, reply.body)
     return reply
 
 
@@ -213,11 +213,11 @@ def _elsewhere(chain: Chain | None, found: Begin | Message | Refusal) -> Answer:
 
 def _ran_out(job: Job) -> RpcError:
     return DeadlineExceeded(
-        message=f"{job.handler.spec.full_name}: stopped at the deadline",
+        message=f"{job.plan.handler.spec.full_name}: stopped at the deadline",
     )
 
 
 def _given_up(job: Job) -> RpcError:
     return Cancelled(
-        message=f"{job.handler.spec.full_name}: stopped, since the caller gave up",
+        message=f"{job.plan.handler.spec.full_name}: stopped, since the caller gave up",
     )

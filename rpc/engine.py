@@ -6,7 +6,7 @@ Owns `rpc-worker-N` and `rpc-loop`, the threads that run handlers and send repli
 import asyncio
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rpc.admission import Admission
 from rpc.broker_time import BrokerTime
@@ -70,7 +70,7 @@ class Engine:
             limits=Limits(limits),
             overload=Overload(max_in_flight, _PATIENCE if threads else 0.0),
             settlement=self.settlement,
-            start=self._start if threads else self._run,
+            start=self._start if threads else self._step,
             stop=self._stop,
             clock=clock,
         )
@@ -83,6 +83,7 @@ class Engine:
             reply_topics=reply_topics,
             max_crashes=max_crashes,
             stopping=stopping,
+            frames=transport.frames,
         )
         if threads and catalog.has_sync:
             self._workers = Workers(workers, self._run)
@@ -96,11 +97,31 @@ class Engine:
         if self._loop is not None:
             self._loop.close(timeout)
 
-    def _start(self, job: Job) -> None:
-        if not job.handler.is_async and self._workers is not None:
-            self._workers.submit(job)
-        elif self._loop is not None:
-            self._loop.submit(self._run_async(job))
+    def _start(self, jobs: Sequence[Job], here: bool) -> None:  # noqa: FBT001 - of `Execution`
+        """Have handlers run; those that are `inline` on this thread, where that may be `here`."""
+        busy: list[Job] = []
+        later: list[Job] = []
+        inline: list[Job] = []
+        for job in jobs:
+            handler = job.plan.handler
+            if handler.is_async:
+                later.append(job)
+            elif handler.inline and here:
+                inline.append(job)
+            else:
+                busy.append(job)
+        if busy and self._workers is not None:
+            self._workers.submit(*busy)
+        if later and self._loop is not None:
+            self._loop.submit(*[self._run_async(job) for job in later])
+        for job in inline:
+            self._run(job)
+
+    def _step(self, jobs: Sequence[Job], here: bool) -> None:  # noqa: FBT001 - of `Execution`
+        """Run handlers on this thread: there are no others."""
+        del here
+        for job in jobs:
+            self._run(job)
 
     def _stop(self, job: Job) -> None:
         """Cancel the task of a call that nobody waits for; a thread is told by `cancelled`."""
@@ -109,7 +130,7 @@ class Engine:
             self._loop.call(task.cancel)
 
     def _run(self, job: Job) -> None:
-        if job.handler.is_async:
+        if job.plan.handler.is_async:
             asyncio.run(self._run_async(job))
         elif self._execution.claim(job):
             self._done(job, self._dispatcher.run(job))

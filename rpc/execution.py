@@ -6,7 +6,8 @@ call `claim` and `finish`.
 """
 
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from contracts import Cancelled, Certainty, DeliveryMode
@@ -23,7 +24,11 @@ from transports import failpoints
 from transports.base import Message, Receipt
 from transports.errors import MessageTooLarge, TransportError
 
-__all__ = ["Execution"]
+__all__ = ["Aged", "Execution"]
+
+
+Aged = tuple[Job, float]
+"""A job, and for how many seconds its caller has been waiting."""
 
 
 class Execution:
@@ -36,7 +41,7 @@ class Execution:
         limits: Limits[str],
         overload: Overload,
         settlement: Settlement,
-        start: Callable[[Job], None],
+        start: Callable[[Sequence[Job], bool], None],
         stop: Callable[[Job], None],
         clock: Clock,
     ) -> None:
@@ -54,32 +59,55 @@ class Execution:
 
     # -- the beginning -------------------------------------------------------------------------
 
-    def admit(self, job: Job, age: float) -> Refusal | Message | None:
-        """Run `job` when its turn comes, or return what it is answered at once.
+    def admit(self, jobs: deque[Aged]) -> tuple[Job, Refusal | Message] | None:
+        """Take `jobs` from the left, and run each when its turn comes.
 
-        May wait for room, at most for the patience of `Overload`.
+        Return the first that is answered at once, with its answer; None once all are taken. May
+        wait for room, at most for the patience of `Overload`.
         """
-        ready: list[Job] = []
-        answer: Refusal | Message | None = None
-        with self._lock:
+        answered: tuple[Job, Refusal | Message] | None = None
+        while jobs and answered is None:
+            ready: list[Job] = []
+            with self._lock:
+                while jobs and answered is None:
+                    if self._admission.full and ready:
+                        break  # what is ready makes room, once it is started
+                    job, age = jobs.popleft()
+                    answer = self._admit(job, age, ready)
+                    if answer is not None:
+                        answered = job, answer
+                self._queue(ready)
+            self._launch(ready, here=True)
+        return answered
+
+    def _admit(self, job: Job, age: float, ready: list[Job]) -> Refusal | Message | None:
+        """Decide on `job`: it is added to those that are ready, or waits, or is answered."""
+        refused = self._settlement.refused(job.request)
+        if refused is not None:
+            self._settlement.opened()
+            return refused
+        admitted = self._admission.admit(job.key, job, job.context.remaining)
+        if admitted.verdict is Verdict.SHED and self._await_room():
             admitted = self._admission.admit(job.key, job, job.context.remaining)
-            if admitted.verdict is Verdict.SHED and self._await_room():
-                admitted = self._admission.admit(job.key, job, job.context.remaining)
-            match admitted.verdict:
-                case Verdict.RUN:
-                    answer = self._excess(job)
-                    if answer is None:
-                        ready = self._enter(job)
-                case Verdict.JOIN if admitted.running is not None:
-                    answer = _join(admitted.running, job)
-                case Verdict.REPEAT:
-                    answer = admitted.reply
-                case Verdict.EXPIRED:
-                    answer = expired(job.method, age)
-                case _:
-                    why = f"the server has {self._admission.limit} calls to do already"
-                    answer = self._busy(job, f"{why} (max_in_flight)")
-        self._launch(ready)
+        answer: Refusal | Message | None
+        match admitted.verdict:
+            case Verdict.RUN:
+                answer = self._excess(job)
+                if answer is None:
+                    ready += self._enter(job)
+                    return None
+            case Verdict.JOIN if admitted.running is not None:
+                answer = _join(admitted.running, job)
+                if answer is None:
+                    return None
+            case Verdict.REPEAT:
+                answer = admitted.reply
+            case Verdict.EXPIRED:
+                answer = expired(job.method, age)
+            case _:
+                why = f"the server has {self._admission.limit} calls to do already"
+                answer = self._busy(job, f"{why} (max_in_flight)")
+        self._settlement.opened()
         return answer
 
     def _await_room(self) -> bool:
@@ -108,41 +136,54 @@ class Execution:
             self._suspects.append(job)
         return self._turns.enter(job, job.turns, alone=job.alone)
 
-    def _launch(self, ready: list[Job]) -> None:
-        """Start what has its turn, once the broker knows what it must know before."""
+    def _queue(self, ready: Sequence[Job]) -> None:
+        """Note that these have their turn; `_launch` follows once the lock is free."""
         for job in ready:
-            once = job.mode is DeliveryMode.AT_MOST_ONCE
-            with self._lock:
-                if once or job.alone:
-                    job.phase, deliveries = Phase.COMMITTING, list(job.deliveries)
-                else:
-                    self._queue(job)
-                    deliveries = []
-            if not deliveries:
-                self._start(job)
-                continue
-            for each in deliveries:
-                each.ack() if once else each.begin()
-            commit_all(deliveries, partial(self._committed, job, once))
+            if _commits_first(job):
+                job.phase = Phase.COMMITTING
+            else:
+                job.phase = Phase.QUEUED
+                self._overload.queued(self._clock())
+
+    def _launch(self, ready: Sequence[Job], *, here: bool = False) -> None:
+        """Start what has its turn, once the broker knows what it must know before.
+
+        `here`: this thread may run handlers that are `inline`.
+        """
+        if not ready:
+            return
+        queued = [job for job in ready if not _commits_first(job)]
+        if queued:
+            self._start(queued, here)
+        if len(queued) < len(ready):
+            for job in ready:
+                if _commits_first(job):
+                    self._commit(job)
+
+    def _commit(self, job: Job) -> None:
+        once = job.plan.mode is DeliveryMode.AT_MOST_ONCE
+        with self._lock:
+            deliveries = list(job.deliveries)
+        for each in deliveries:
+            each.ack() if once else each.begin()
+        commit_all(deliveries, partial(self._committed, job, once))
 
     def _committed(self, job: Job, once: bool, kept: bool) -> None:  # noqa: FBT001 - of `commit`
         following: list[Job] = []
         with self._lock:
             if kept:
                 job.committed = once
-                self._queue(job)
+                job.phase = Phase.QUEUED
+                self._overload.queued(self._clock())
             else:
                 job.phase = Phase.OVER
                 following = self._leave(job)
+                self._queue(following)
         if kept:
-            self._start(job)
+            self._start([job], False)  # noqa: FBT003 - not here: commits are told where none may wait
         else:  # it is another server's by now, which answers it
             self._settlement.drop()
             self._launch(following)
-
-    def _queue(self, job: Job) -> None:
-        job.phase = Phase.QUEUED
-        self._overload.queued(self._clock())
 
     def claim(self, job: Job) -> bool:
         """Tell the worker that took `job` whether it is still to be run."""
@@ -163,6 +204,7 @@ class Execution:
                 return  # that other has ended meanwhile
             job.phase = Phase.JOINED
             ready = self._turns.end(job)
+            self._queue(ready)
         self._launch(ready)
 
     def finish(self, job: Job, outcome: Message | Refusal) -> None:
@@ -178,6 +220,7 @@ class Execution:
                 self._admission.finish(job.key, outcome, remember=remember)
                 self._overload.ended(now - job.began, now)
             ready = self._end(job)
+            self._queue(ready)
         self._answer(job, outcome)
         self._launch(ready)
         for other in job.joined:
@@ -195,6 +238,7 @@ class Execution:
             if not runs:
                 refusal = _detached(job) if job.phase is Phase.JOINED else given_up(job.method)
                 ready = self._end(job)
+                self._queue(ready)
             elif not job.joined:  # else others wait for the same work
                 job.context.cancel()
         if refusal is not None:
@@ -210,6 +254,7 @@ class Execution:
         with self._lock:
             late = [job for job in self._suspects if _is_late(job)]
             ready = [other for job in late for other in self._end(job)]
+            self._queue(ready)
         for job in late:
             self._answer(job, overdue(job.method))
         self._launch(ready)
@@ -238,23 +283,28 @@ class Execution:
         if isinstance(outcome, Refusal):
             self._settlement.refuse(job.request, outcome, job.deliveries, committed=job.committed)
         else:
-            self._settlement.send(job.request.reply_to, outcome, partial(self._replied, job))
+            self._settlement.send(job.request, outcome, partial(self._replied, job))
 
     def _replied(self, job: Job, sent: Receipt | TransportError) -> None:
         if isinstance(sent, MessageTooLarge) and not job.too_large:
             job.too_large = True
             error = server_fault(job, f"the result is too large: {sent}", None)
-            reply = error_reply(job.request, job.codec, error)
-            self._settlement.send(job.request.reply_to, reply, partial(self._replied, job))
+            reply = error_reply(job.request, job.plan.codec, error)
+            self._settlement.send(job.request, reply, partial(self._replied, job))
         else:
             self._settlement.settle(sent, job.deliveries)
 
 
+def _commits_first(job: Job) -> bool:
+    """Whether the broker must know something of it before it is started."""
+    return job.alone or job.plan.mode is DeliveryMode.AT_MOST_ONCE
+
+
 def _join(running: Job, job: Job) -> Refusal | None:
     """Settle a duplicate together with what runs already."""
-    if job.mode is DeliveryMode.EFFECTIVELY_ONCE and job.request.body != running.request.body:
+    if job.plan.mode is DeliveryMode.EFFECTIVELY_ONCE and job.request.body != running.request.body:
         return unreadable(f"{job.method}: this call runs already, with other arguments")
-    if job.mode is DeliveryMode.AT_MOST_ONCE:
+    if job.plan.mode is DeliveryMode.AT_MOST_ONCE:
         for each in job.deliveries:
             each.ack()  # before the first one is answered: it must not outlive it
     running.deliveries += job.deliveries
@@ -263,7 +313,7 @@ def _join(running: Job, job: Job) -> Refusal | None:
 
 def _is_stored(job: Job) -> bool:
     """Whether the store of replies answers who asks again, with the arguments looked at."""
-    return job.mode is DeliveryMode.EFFECTIVELY_ONCE
+    return job.plan.mode is DeliveryMode.EFFECTIVELY_ONCE
 
 
 def _is_late(job: Job) -> bool:

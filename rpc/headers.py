@@ -31,6 +31,7 @@ __all__ = [
     "H_TIMEOUT",
     "H_VERSION",
     "INT32",
+    "MAX_ID",
     "MAX_TEXT",
     "READS_FRAMES",
     "REPLY",
@@ -76,6 +77,7 @@ CONTROL = frozenset({H_CALL, H_REPLY_TOPIC, H_REPLY_PARTITION, H_CONTENT_TYPE})
 """Header names that, beside every `rpc-` and `kafka_` one, are ours: never a caller's metadata."""
 
 INT32 = struct.Struct(">i")
+MAX_ID = 64  # bytes; ours are 16, Spring's text form 36, Nest's 21
 MAX_TEXT = 249  # the longest topic name Kafka takes; method and client names are no longer
 
 
@@ -100,8 +102,8 @@ def repeated(headers: Headers) -> str | None:
 
 def read_call_id(headers: Mapping[str, bytes]) -> bytes:
     call_id = headers.get(H_CALL, b"")
-    if not 0 < len(call_id) <= 64:  # ours are 16 bytes; Spring's text form 36, Nest's 21
-        raise EnvelopeError(f"{H_CALL} has {len(call_id)} bytes, not 1 to 64")
+    if not 0 < len(call_id) <= MAX_ID:
+        raise EnvelopeError(f"{H_CALL} has {len(call_id)} bytes, not 1 to {MAX_ID}")
     return call_id
 
 

@@ -5,11 +5,14 @@ Called by the receiving threads; it waits for nothing but room (`Execution.admit
 """
 
 import threading
+from collections import deque
+from collections.abc import Sequence
 
 from rpc.broker_time import BrokerTime
 from rpc.catalog import Catalog
 from rpc.dead_letters import DeadLetters
-from rpc.execution import Execution
+from rpc.execution import Aged, Execution
+from rpc.origin import Origins
 from rpc.refusal import Refusal, killed_before, unreadable
 from rpc.request import Cancel, MalformedRequest, Request, decode_request
 from rpc.settlement import Settlement
@@ -21,6 +24,7 @@ from transports.log import get_logger
 __all__ = ["Intake"]
 
 _log = get_logger("rpc.server")
+_TOGETHER = 64  # requests that are admitted at once, so that the first does not wait for long
 
 
 class Intake:
@@ -37,6 +41,7 @@ class Intake:
         reply_topics: tuple[str, ...],
         max_crashes: int,
         stopping: threading.Event,
+        frames: bool,
     ) -> None:
         self._catalog = catalog
         self._execution = execution
@@ -46,23 +51,47 @@ class Intake:
         self._reply_topics = reply_topics
         self._max_crashes = max_crashes
         self._stopping = stopping
+        self._origins = Origins(frames=frames)
         self._lock = threading.Lock()
         self.rejected = 0
         """Messages that could be neither run nor answered."""
 
-    def take(self, delivery: Delivery) -> None:
-        """Deal with one message. Never raises for anything that stands in it."""
-        if failpoints.on and failpoints.hit("server.taken"):
-            return
+    def take(self, deliveries: Sequence[Delivery]) -> None:
+        """Deal with messages, in their order. Never raises for anything that stands in them."""
+        self._execution.give_up_suspects()
+        self._settlement.await_refusals(self._stopping)
+        jobs: deque[Aged] = deque()
+        for delivery in deliveries:
+            if failpoints.on and failpoints.hit("server.taken"):
+                continue
+            request = self._request(delivery, jobs)
+            if request is None:
+                continue
+            age = self._time.age(request, delivery)
+            if age is None:  # the server is stopping: another will know how old it is
+                continue
+            job = self._catalog.job(request, delivery, age)
+            if isinstance(job, Refusal):
+                self._settlement.opened()
+                self._refuse(request, job, [delivery])
+                continue
+            jobs.append((job, age))
+            if len(jobs) >= _TOGETHER:
+                self._admit(jobs)
+        self._admit(jobs)
+
+    def _request(self, delivery: Delivery, before: deque[Aged]) -> Request | None:
+        """Return what is to be run; None for what is dealt with, once all `before` is admitted."""
         if delivery.problem is not None:
             self._reject(delivery, delivery.problem)
-            return
+            return None
         try:
-            inbound = decode_request(delivery.message)
+            inbound = decode_request(delivery.message, self._origins)
         except MalformedRequest as error:
             self._malformed(delivery, error)
-            return
+            return None
         if isinstance(inbound, Cancel):
+            self._admit(before)
             self._execution.cancel((inbound.client, inbound.call_id))
             delivery.ack()
         elif not self._may_answer(inbound):
@@ -71,23 +100,21 @@ class Intake:
             refusal = killed_before(scrubbed(inbound.method), delivery.crashes)
             self._set_aside(inbound, delivery, refusal)
         else:
-            self._take_request(inbound, delivery)
+            return inbound
+        return None
 
-    def _take_request(self, request: Request, delivery: Delivery) -> None:
-        self._execution.give_up_suspects()
+    def _admit(self, jobs: deque[Aged]) -> None:
+        """Hand over all of `jobs`, and answer those that are not run."""
+        while jobs and (answered := self._execution.admit(jobs)):
+            job, answer = answered
+            if isinstance(answer, Refusal):
+                self._refuse(job.request, answer, job.deliveries)
+            else:
+                self._settlement.answer(job.request, answer, job.deliveries)
+
+    def _refuse(self, request: Request, why: Refusal, deliveries: Sequence[Delivery]) -> None:
+        self._settlement.refuse(request, why, deliveries)
         self._settlement.await_refusals(self._stopping)
-        age = self._time.age(request, delivery)
-        if age is None:  # the server is stopping: another will know how old it is
-            return
-        job = self._settlement.refused(request) or self._catalog.job(request, delivery, age)
-        answer = job if isinstance(job, Refusal) else self._execution.admit(job, age)
-        if answer is None:
-            return
-        self._settlement.opened()
-        if isinstance(answer, Refusal):
-            self._settlement.refuse(request, answer, [delivery])
-        else:
-            self._settlement.answer(request.reply_to, answer, [delivery])
 
     def _malformed(self, delivery: Delivery, error: MalformedRequest) -> None:
         why, request = scrubbed(str(error)), error.answerable

@@ -2,7 +2,7 @@
 
 import asyncio
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -14,7 +14,7 @@ from rpc.request import Request
 from rpc.turns import Turn
 from transports.base import Delivery
 
-__all__ = ["Job", "Phase"]
+__all__ = ["Job", "Phase", "Plan"]
 
 
 class Phase(enum.Enum):
@@ -39,21 +39,33 @@ class Phase(enum.Enum):
     """Answered, or left to another server."""
 
 
-class Job(msgspec.Struct, eq=False, kw_only=True):
-    """A request with what is needed to run and to answer it. Run by one worker."""
+class Plan(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """What the jobs of one method and one codec have in common."""
 
-    request: Request
     handler: Handler
+    method: str
+    """The full name of the method."""
     codec: Codec
     """That of the request: the answer speaks the language of the question."""
     decode: Callable[[bytes], msgspec.Struct]
+    mode: DeliveryMode
+    in_order: bool
+    """Whether calls with one key run one after the other."""
+    limited: tuple[Turn, ...] = ()
+    """The lane of the method, where it has a limit."""
+
+
+class Job(msgspec.Struct, eq=False):
+    """A request with what is needed to run and to answer it. Run by one worker."""
+
+    request: Request
+    plan: Plan
     context: CallContext
     key: CallKey
     turns: tuple[Turn, ...]
     """What it waits for before it runs: the lane of its key, then that of its method."""
     deliveries: list[Delivery]
     """Acknowledged together once the reply is out: the request, and duplicates that joined."""
-    mode: DeliveryMode = DeliveryMode.AT_LEAST_ONCE
     alone: bool = False
     """Whether servers died at it before, so that nothing else may run meanwhile."""
     phase: Phase = Phase.WAITING
@@ -71,19 +83,19 @@ class Job(msgspec.Struct, eq=False, kw_only=True):
     """Whether the reply was refused for its size and an error is on its way instead."""
     stored: StoredReply | None = None
     """What the reply is for whoever asks for the same work again, where that is kept."""
-    joined: list["Job"] = []
+    joined: Sequence["Job"] = ()
     """Those that get the same reply once this one has ended."""
 
     @property
     def method(self) -> str:
         """The full name of the method."""
-        return self.handler.spec.full_name
+        return self.plan.method
 
     def log_fields(self) -> dict[str, object]:
         """Return what every log line about this call says."""
         return {
-            "service": self.handler.spec.service,
-            "method": self.handler.spec.name,
+            "service": self.plan.handler.spec.service,
+            "method": self.plan.handler.spec.name,
             "call_id": self.request.call_id.hex(),
             "attempt": self.request.attempt,
             "elapsed": self.context.elapsed,

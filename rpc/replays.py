@@ -67,7 +67,7 @@ class Replays:
             elif run.fingerprint != fingerprint:
                 return _mismatch(job)
             else:
-                run.job.joined.append(job)
+                run.job.joined = (*run.job.joined, job)
                 return Begin.JOINED
         try:
             if failpoints.on:
@@ -141,10 +141,10 @@ class Replays:
                 f"{type(self._store).__name__} can't write into a transaction of yours: "
                 "serve with Server(idempotency=SqliteStore(...))"
             )
-        wrong = job.handler.spec.check_result(result)
+        wrong = job.plan.handler.spec.check_result(result)
         if wrong is not None:
             raise TypeError(wrong)
-        reply = StoredReply(None, job.codec.content_type, job.codec.encode(result))
+        reply = StoredReply(None, job.plan.codec.content_type, job.plan.codec.encode(result))
         complete(connection, work, fence, reply)
 
 

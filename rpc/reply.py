@@ -1,8 +1,6 @@
 """Replies as messages, and messages as replies. Pure; `rpc.headers` has the names."""
 
 import math
-from collections.abc import Callable
-from functools import lru_cache
 from typing import NamedTuple
 
 from contracts import Code
@@ -17,7 +15,6 @@ from rpc.headers import (
     H_METHOD,
     H_RETRY_AFTER,
     H_STATUS,
-    MAX_TEXT,
     READS_FRAMES,
     REPLY,
     VERSION_1,
@@ -26,6 +23,7 @@ from rpc.headers import (
     read_digits,
     repeated,
 )
+from rpc.origin import Origin
 from rpc.request import Request
 from transports.base import Headers, Message
 
@@ -69,37 +67,30 @@ def reply_message(
     retry_after: float | None = None,
 ) -> Message:
     """Return the reply to `request`: `code` None is success; the key is echoed."""
-    method, client = request.headers.get(H_METHOD, b""), request.headers.get(H_CLIENT)
-    made: Callable[..., Headers] = _reply_headers
-    if len(method) > MAX_TEXT or len(client or b"") > MAX_TEXT:
-        made = _reply_headers.__wrapped__  # refused as too long, and not to be kept in memory
-    headers = made(code, content_type, method, client, request.frames)
+    origin = request.origin
+    kind = (None if code is None else code.value, content_type)
+    headers = origin.replies.get(kind)
+    if headers is None:
+        headers = origin.replies[kind] = _reply_headers(origin, *kind)
     if request.attempt > 1:
         headers += ((H_ATTEMPT, b"%d" % request.attempt),)
     if retry_after is not None:
         headers += ((H_RETRY_AFTER, b"%d" % math.ceil(retry_after * 1000)),)
     # The call id comes last: what stands before it is the same in neighbours, and read faster so.
-    return Message(body, (*headers, (H_CALL, request.call_id)), request.key)
+    return Message(body, (*headers, (H_CALL, request.call_id)), request.message.key)
 
 
-@lru_cache(maxsize=1024)  # one for each client of a method, and each way a call may end
-def _reply_headers(
-    code: Code | None,
-    content_type: str,
-    method: bytes,
-    client: bytes | None,
-    frames: bool,  # noqa: FBT001 - a keyword argument costs the cache more
-) -> Headers:
+def _reply_headers(origin: Origin, status: str | None, content_type: str) -> Headers:
     headers: Headers = (
         (H_CONTENT_TYPE, content_type.encode()),
         VERSION_1,
         _KIND_REPLY,
-        (H_METHOD, method),
-        _OK if code is None else (H_STATUS, code.value.encode()),
+        (H_METHOD, origin.raw_method),
+        _OK if status is None else (H_STATUS, status.encode()),
     )
-    if client is not None:
-        headers += ((H_CLIENT, client),)
-    return (*headers, READS_FRAMES) if frames else headers
+    if origin.raw_client is not None:
+        headers += ((H_CLIENT, origin.raw_client),)
+    return (*headers, READS_FRAMES) if origin.frames else headers
 
 
 def decode_reply(message: Message) -> Reply:

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
+import msgspec
+
 from rpc.headers import (
     CANCEL,
     H_ATTEMPT,
     H_CALL,
     H_CLIENT,
     H_CONTENT_TYPE,
-    H_FRAMES,
     H_IDEMPOTENCY_KEY,
     H_KIND,
     H_METHOD,
@@ -21,6 +22,7 @@ from rpc.headers import (
     H_TIMEOUT,
     H_VERSION,
     INT32,
+    MAX_ID,
     READS_FRAMES,
     REQUEST,
     VERSION,
@@ -32,6 +34,7 @@ from rpc.headers import (
     read_text,
     repeated,
 )
+from rpc.origin import Origin, Origins, read_origin
 from transports.base import Address, Headers, Message
 
 __all__ = [
@@ -49,27 +52,59 @@ _MAX_TIMEOUT_MS = 2**53  # beyond it a float no longer tells milliseconds apart
 MAX_IDEMPOTENCY_KEY = 255  # as the draft of the HTTP header Idempotency-Key suggests
 
 
-class Request(NamedTuple):
-    """A call as it stands on the wire, or as it was read from there."""
+class Request(msgspec.Struct, frozen=True, gc=False):  # holds bytes, text and tuples: no cycles
+    """A call as it was read from the wire."""
 
+    message: Message
+    origin: Origin
     call_id: bytes
-    method: str
-    client: str | None
     timeout: float | None
     """Seconds left when it was sent; None where the caller named none (a foreign client)."""
-    reply_to: Address
-    content_type: str | None
-    body: bytes
-    key: bytes | None
-    attempt: int
-    headers: Mapping[str, bytes]
-    """Every header, control ones too; of others that stand twice the last."""
     sent: float | None = None
     """When it was sent, in seconds of the broker's clock as the caller knew it; None: unknown."""
+    attempt: int = 1
     idempotency_key: bytes | None = None
     """What names the work to be done, where its caller gave it a name."""
-    frames: bool = False
-    """Whether several replies to its caller may travel in one record."""
+
+    @property
+    def method(self) -> str:
+        """The full name of the method."""
+        return self.origin.method
+
+    @property
+    def client(self) -> str | None:
+        """The instance id of the calling channel, as it says; None: unknown."""
+        return self.origin.client
+
+    @property
+    def reply_to(self) -> Address:
+        """Where its caller waits for the answer."""
+        return self.origin.reply_to
+
+    @property
+    def content_type(self) -> str | None:
+        """What its body is written in; None: unsaid."""
+        return self.origin.content_type
+
+    @property
+    def frames(self) -> bool:
+        """Whether several replies to its caller may travel in one record."""
+        return self.origin.frames
+
+    @property
+    def body(self) -> bytes:
+        """The arguments, encoded."""
+        return self.message.body
+
+    @property
+    def key(self) -> bytes | None:
+        """The routing key."""
+        return self.message.key
+
+    @property
+    def headers(self) -> Mapping[str, bytes]:
+        """Every header, control ones too; of others that stand twice the last."""
+        return dict(self.message.headers)
 
 
 class Cancel(NamedTuple):
@@ -153,12 +188,34 @@ def cancel_message(call_id: bytes, method: str, client: str, key: bytes | None) 
     return Message(b"", headers, key)
 
 
-def decode_request(message: Message) -> Request | Cancel:
+def decode_request(message: Message, origins: Origins | None = None) -> Request | Cancel:
     """Read what a client sent. Raises `MalformedRequest` naming the header that is wrong.
 
     Where call id and reply address are sound, the error carries a request to answer. A message
-    that does not say its kind is a request, as those of Spring's template.
+    that does not say its kind is a request, as those of Spring's template. `origins` is what is
+    known of neighbours, which makes it faster.
     """
+    if origins is None:
+        return _decode(message, Origins())
+    headers = message.headers
+    count, leading, origin = origins.last
+    if origin is None or headers[:count] != leading:
+        if not origins.find(headers):
+            return _decode(message, origins)
+        count, _, origin = origins.last
+    if len(headers) == count + 3 and origin is not None:
+        (one, call_id), (two, timeout), (three, sent) = headers[count:]
+        if one == H_CALL and two == H_TIMEOUT and three == H_SENT and 0 < len(call_id) <= MAX_ID:
+            try:
+                return Request(
+                    message, origin, call_id, _timeout(timeout), read_digits(H_SENT, sent) / 1000
+                )
+            except EnvelopeError:
+                pass  # told below
+    return _decode(message, origins)
+
+
+def _decode(message: Message, origins: Origins) -> Request | Cancel:
     headers = dict(message.headers)
     reply_to = None
     try:
@@ -171,36 +228,27 @@ def decode_request(message: Message) -> Request | Cancel:
         reply_to = _reply_to(headers.get(H_REPLY_TOPIC), headers.get(H_REPLY_PARTITION))
         if len(headers) != len(message.headers) and (twice := repeated(message.headers)):
             raise EnvelopeError(f"{twice} stands more than once")
-        return _request(message, headers, call_id, reply_to)
+        if headers.get(H_VERSION, VERSION) != VERSION:
+            raise EnvelopeError(f"{H_VERSION} is not {VERSION.decode()}: the caller is newer")
+        origin = read_origin(headers, reply_to, frames=origins.frames)
+        request = Request(
+            message,
+            origin,
+            call_id,
+            _timeout(headers[H_TIMEOUT]) if H_TIMEOUT in headers else None,
+            read_digits(H_SENT, headers[H_SENT]) / 1000 if H_SENT in headers else None,
+            read_digits(H_ATTEMPT, headers[H_ATTEMPT]) if H_ATTEMPT in headers else 1,
+            _idempotency_key(headers.get(H_IDEMPOTENCY_KEY)),
+        )
     except EnvelopeError as error:
         answerable = None
         if reply_to is not None:
-            answerable = Request(
-                read_call_id(headers), "", None, None, reply_to, None, b"", message.key, 1, headers
-            )
+            method, client = headers.get(H_METHOD, b""), headers.get(H_CLIENT)
+            origin = Origin("", None, reply_to, None, False, method, client, {})
+            answerable = Request(message, origin, read_call_id(headers), None)
         raise MalformedRequest(str(error), answerable) from None
-
-
-def _request(
-    message: Message, headers: Mapping[str, bytes], call_id: bytes, reply_to: Address
-) -> Request:
-    if headers.get(H_VERSION, VERSION) != VERSION:
-        raise EnvelopeError(f"{H_VERSION} is not {VERSION.decode()}: the caller is newer")
-    return Request(
-        call_id,
-        read_text(H_METHOD, headers.get(H_METHOD, b"")),
-        read_optional_text(H_CLIENT, headers),
-        _timeout(headers[H_TIMEOUT]) if H_TIMEOUT in headers else None,
-        reply_to,
-        read_optional_text(H_CONTENT_TYPE, headers),
-        message.body,
-        message.key,
-        read_digits(H_ATTEMPT, headers[H_ATTEMPT]) if H_ATTEMPT in headers else 1,
-        headers,
-        read_digits(H_SENT, headers[H_SENT]) / 1000 if H_SENT in headers else None,
-        _idempotency_key(headers.get(H_IDEMPOTENCY_KEY)),
-        H_FRAMES in headers,
-    )
+    origins.learn(message.headers, origin)
+    return request
 
 
 @lru_cache(maxsize=1024)  # each client has one
@@ -214,6 +262,7 @@ def _reply_to(topic: bytes | None, raw: bytes | None) -> Address:
     return Address(read_text(H_REPLY_TOPIC, topic), partition)
 
 
+@lru_cache(maxsize=64)  # neighbours mostly have the same
 def _timeout(raw: bytes) -> float:
     milliseconds = read_digits(H_TIMEOUT, raw)
     if milliseconds > _MAX_TIMEOUT_MS:

@@ -218,9 +218,9 @@ class Server:
         assert self._engine is not None, "start the server first"  # noqa: S101
         taken = 0
         for receiver in self._receivers:
-            for delivery in receiver.receive(0):
-                self._engine.intake.take(delivery)
-                taken += 1
+            deliveries = receiver.receive(0)
+            self._engine.intake.take(deliveries)
+            taken += len(deliveries)
         return taken
 
     @property
@@ -282,8 +282,7 @@ class Server:
                 self._stopping.set()
                 _log.error("server.failed", topic=receiver.address.topic, error=str(error))
                 return
-            for delivery in deliveries:
-                intake.take(delivery)
+            intake.take(deliveries)
 
     def _close(self, timeout: float) -> None:
         engine = self._engine

@@ -17,7 +17,7 @@ from rpc.clock import Clock
 from rpc.refusal import Refusal, Refusals
 from rpc.request import Request
 from transports import failpoints
-from transports.base import Address, Delivery, Message, OnSent, Receipt, Send
+from transports.base import Delivery, Message, OnSent, Receipt, Send
 from transports.errors import TransportError, Unreachable
 from transports.log import get_logger
 
@@ -33,7 +33,7 @@ _LOOK_AGAIN = 0.1  # seconds between looks whether the server is told to stop
 class _Outgoing(NamedTuple):
     """A reply that is being sent, until `ends`."""
 
-    address: Address
+    request: Request
     message: Message
     on_sent: OnSent
     ends: float
@@ -72,12 +72,12 @@ class Settlement:
         with self._settled:
             self._open += 1
 
-    def answer(self, address: Address, reply: Message, deliveries: Sequence[Delivery]) -> None:
+    def answer(self, request: Request, reply: Message, deliveries: Sequence[Delivery]) -> None:
         """Send `reply`, and settle once the broker has it."""
-        self.send(address, reply, lambda sent: self.settle(sent, deliveries))
+        self.send(request, reply, lambda sent: self.settle(sent, deliveries))
 
-    def send(self, address: Address, reply: Message, on_sent: OnSent) -> None:
-        """Send `reply`, and again where no broker was to be found, for as long as a call may last.
+    def send(self, request: Request, reply: Message, on_sent: OnSent) -> None:
+        """Send `reply` to `request`, and again where no broker was to be found, for as long as a call may last.
 
         What is unsent after that has no caller any more. An attempt that fails at once is not made
         again: there is nothing to wait for.
@@ -85,10 +85,12 @@ class Settlement:
         if failpoints.on and failpoints.hit("server.before_reply"):
             return
         now = self._clock()
-        self._attempt(_Outgoing(address, reply, on_sent, now + _LASTS), now)
+        self._attempt(_Outgoing(request, reply, on_sent, now + _LASTS), now)
 
     def _attempt(self, out: "_Outgoing", now: float) -> None:
-        self._send(out.address, out.message, partial(self._sent, out, now))
+        origin = out.request.origin
+        told = partial(self._sent, out, now)
+        self._send(origin.reply_to, out.message, told, packed=origin.frames)
 
     def _sent(self, out: "_Outgoing", began: float, sent: Receipt | TransportError) -> None:
         if isinstance(sent, Unreachable):
@@ -162,7 +164,7 @@ class Settlement:
                     self._settled.notify_all()
             self.settle(sent, deliveries)
 
-        self.send(request.reply_to, reply, told)
+        self.send(request, reply, told)
 
     def await_refusals(self, stopping: threading.Event) -> None:
         """Wait while so many refusals are being told that no more may be begun.

@@ -52,9 +52,9 @@ class Workers(Generic[T]):
         for thread in self._threads:
             thread.start()
 
-    def submit(self, task: T) -> None:
-        """Do `task` on the next free thread; the caller bounds how many wait."""
-        self._tasks.append(task)
+    def submit(self, *tasks: T) -> None:
+        """Do each on the next free thread, in this order; the caller bounds how many wait."""
+        self._tasks.extend(tasks)
         self._wake_one()
 
     def close(self, timeout: float) -> None:
@@ -134,9 +134,9 @@ class EventLoop:
         self._thread = threading.Thread(target=self._run, name="rpc-loop", daemon=True)
         self._thread.start()
 
-    def submit(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run `coroutine` as a task soon; from any thread, many of them per wake-up."""
-        self._starting.append(coroutine)
+    def submit(self, *coroutines: Coroutine[Any, Any, None]) -> None:
+        """Run each as a task soon; from any thread, many of them per wake-up."""
+        self._starting.extend(coroutines)
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon_threadsafe(self._start)

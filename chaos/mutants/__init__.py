@@ -13,6 +13,8 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 from unittest import mock
 
+import msgspec
+
 import rpc.answers
 import rpc.call
 import rpc.channel
@@ -89,9 +91,10 @@ def _everywhere(stack: ExitStack, original: object, new: object) -> None:
 def commit_before_handling(stack: ExitStack) -> None:
     take = rpc.intake.Intake.take
 
-    def early(self: Any, delivery: Any) -> None:
-        delivery.ack()
-        take(self, delivery)
+    def early(self: Any, deliveries: Any) -> None:
+        for delivery in deliveries:
+            delivery.ack()
+        take(self, deliveries)
 
     _put(stack, rpc.intake.Intake, "take", early)
 
@@ -122,7 +125,7 @@ def swapped_correlation(stack: ExitStack) -> None:
         last["count"] += 1
         before, last["request"] = last.get("request"), request
         if before is not None and last["count"] % 5 == 0 and before.method == request.method:
-            request = request._replace(call_id=before.call_id)
+            request = msgspec.structs.replace(request, call_id=before.call_id)
         return made(request, *args, **options)
 
     _everywhere(stack, made, swapped)
@@ -132,9 +135,9 @@ def swapped_correlation(stack: ExitStack) -> None:
 def reply_twice(stack: ExitStack) -> None:
     send = rpc.settlement.Settlement.send
 
-    def twice(self: Any, address: Any, reply: Any, on_sent: Any) -> None:
-        send(self, address, reply, on_sent)
-        send(self, address, reply, lambda _sent: None)
+    def twice(self: Any, request: Any, reply: Any, on_sent: Any) -> None:
+        send(self, request, reply, on_sent)
+        send(self, request, reply, lambda _sent: None)
 
     _put(stack, rpc.settlement.Settlement, "send", twice)
 

@@ -156,7 +156,7 @@ def test_a_request_at_which_too_many_servers_died_is_set_aside(echo, dead, reque
         message, Receipt("Echo.requests", 0, 0), 1000.0, Unshared(), crashes=crashes,
         redelivered=crashes > 0,
     )  # fmt: skip
-    echo.server._engine.intake.take(held)
+    echo.server._engine.intake.take([held])
     (reply,) = echo.inbox.receive(0)
     code = decode_reply(reply.message).code
 

@@ -152,7 +152,7 @@ def test_a_request_at_which_servers_died_runs_alone(slow, phone, patience):
     with Server(slow, transport=phone.transport) as server:
         phone.put(phone.request(b"a"))
         assert slow.started.acquire(timeout=patience)
-        server._engine.intake.take(suspect(phone, b"killer"))
+        server._engine.intake.take([suspect(phone, b"killer")])
         phone.put(phone.request(b"b"))
         for _ in range(3):
             slow.go.release()
@@ -168,7 +168,7 @@ def test_one_that_waits_to_run_alone_does_not_hold_up_others_beyond_its_deadline
     with Server(slow, transport=phone.transport) as server:
         phone.put(phone.request(b"a"))
         assert slow.started.acquire(timeout=patience)
-        server._engine.intake.take(suspect(phone, b"killer", b"1"))
+        server._engine.intake.take([suspect(phone, b"killer", b"1")])
         while not phone.inbox.receive(0):
             phone.put(phone.request(b"b"))
         assert slow.started.acquire(timeout=patience), "it holds up those behind it"

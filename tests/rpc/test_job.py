@@ -2,9 +2,9 @@
 
 from typing import Protocol
 
-from contracts import JSON, check_implementation, method
+from contracts import JSON, DeliveryMode, check_implementation, method
 from rpc.context import CallContext
-from rpc.job import Job
+from rpc.job import Job, Plan
 from rpc.request import decode_request
 
 
@@ -22,16 +22,16 @@ def test_what_every_log_line_about_a_call_says(request_of, clock):
     message = request_of(b'{"text":"hi"}', client=b"me", attempt=b"2", method=b"Echo.say")
     ((handler,),) = check_implementation(EchoImpl()).values()
     request = decode_request(message)
-    job = Job(
-        request=request,
+    plan = Plan(
         handler=handler,
+        method="Echo.say",
         codec=JSON,
         decode=JSON.decoder(handler.spec.arguments),
-        context=CallContext("Echo", "say", clock() + 1, request, clock(), clock),
-        key=("me", request.call_id),
-        turns=(),
-        deliveries=[],
+        mode=DeliveryMode.AT_LEAST_ONCE,
+        in_order=True,
     )
+    context = CallContext("Echo", "say", clock() + 1, request, clock(), clock)
+    job = Job(request, plan, context, ("me", request.call_id), (), [])
 
     assert job.log_fields() == {
         "service": "Echo", "method": "say", "call_id": b"0123456789abcdef".hex(), "attempt": 2,

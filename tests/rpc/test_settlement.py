@@ -9,7 +9,7 @@ from rpc.refusal import given_up, overdue
 from rpc.reply import decode_reply
 from rpc.request import decode_request
 from rpc.settlement import Settlement, commit_all
-from transports.base import Address, Delivery, Message, Receipt
+from transports.base import Delivery, Message, Receipt
 from transports.errors import NotAuthorized, Unreachable
 
 
@@ -130,10 +130,10 @@ def test_several_deliveries_are_durable_once_all_are(kept, told):
 
 
 def test_a_reply_that_found_no_broker_is_sent_again_for_as_long_as_a_call_lasts(
-    settlement, wire, clock
+    settlement, request_, wire, clock
 ):
     custody = Custodian()
-    settlement.answer(Address("rpc.replies.test", 0), Message(b"1"), [delivery(custody)])
+    settlement.answer(request_, Message(b"1"), [delivery(custody)])
     for _ in range(3):
         clock.advance(5.0)
         wire.last.fail(Unreachable("no broker answers"))
@@ -152,10 +152,10 @@ def test_a_reply_that_found_no_broker_is_sent_again_for_as_long_as_a_call_lasts(
     ],
 )
 def test_a_reply_is_given_up_that_failed_at_once_or_for_good_or_for_too_long(
-    settlement, wire, clock, waited, error
+    settlement, request_, wire, clock, waited, error
 ):
     custody = Custodian()
-    settlement.answer(Address("rpc.replies.test", 0), Message(b"1"), [delivery(custody)])
+    settlement.answer(request_, Message(b"1"), [delivery(custody)])
     clock.advance(waited)
     wire.last.fail(error)
 
