@@ -91,8 +91,10 @@ class Admission(Generic[J]):
 
         `remember` is False for an answer that invites to try again: the next try shall run.
         """
+        if self._running.pop(key, None) is None or not remember:
+            return
         size = _size(reply)
-        if self._running.pop(key, None) is None or not remember or size > self._remembered_bytes:
+        if size > self._remembered_bytes:
             return
         self._replies[key] = reply
         self._bytes += size

@@ -47,7 +47,8 @@ class Catalog:
                 method=name,
                 codec=codec,
                 decode=sized(codec.decoder(handler.spec.arguments), max_body_bytes),
-                mode=handler.spec.delivery,
+                at_most_once=handler.spec.delivery is DeliveryMode.AT_MOST_ONCE,
+                effectively_once=_joins(handler.spec.delivery),
                 in_order=handler.spec.key is not None or not _joins(handler.spec.delivery),
                 limited=(Turn(name, limits[name].running),) if name in limits else (),
             )

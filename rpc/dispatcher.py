@@ -19,7 +19,6 @@ from contracts import (
     Code,
     DeadlineExceeded,
     DecodeError,
-    DeliveryMode,
     EncodeError,
     RpcError,
 )
@@ -66,7 +65,7 @@ class Dispatcher:
         entered = self._enter(job, chain)
         if not isinstance(entered, msgspec.Struct):
             return self._conclude(job, entered)
-        once = job.plan.mode is DeliveryMode.EFFECTIVELY_ONCE
+        once = job.plan.effectively_once
         if once and (found := await self._begin_async(job, entered)) is not Begin.RUN:
             return _elsewhere(chain, found)
         try:
@@ -98,7 +97,7 @@ class Dispatcher:
         entered = self._enter(job, chain)
         if not isinstance(entered, msgspec.Struct):
             return self._conclude(job, entered)
-        once = job.plan.mode is DeliveryMode.EFFECTIVELY_ONCE
+        once = job.plan.effectively_once
         if once and (found := self._replays.begin(job, entered)) is not Begin.RUN:
             return _elsewhere(chain, found)
         outcome = self._call_handler(job, entered)
@@ -144,7 +143,9 @@ class Dispatcher:
         limit = asyncio.timeout(job.context.remaining)
         try:
             async with limit:
-                return Outcome(await job.plan.handler.spec.invoke(job.plan.handler.function, arguments))
+                return Outcome(
+                    await job.plan.handler.spec.invoke(job.plan.handler.function, arguments)
+                )
         except BaseException as error:
             if limit.expired():
                 return Outcome(error=_ran_out(job))
@@ -198,7 +199,7 @@ async def _in_thread(function: Callable[[], T]) -> T:
 
 def _kept(job: Job, code: Code | None, reply: Message) -> Message:
     """Note what is to be kept of the reply."""
-    if job.plan.mode is DeliveryMode.EFFECTIVELY_ONCE:
+    if job.plan.effectively_once:
         named = None if code is None else code.value
         job.stored = StoredReply(named, job.plan.codec.content_type, reply.body)
     return reply

@@ -10,14 +10,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from contracts import Cancelled, Certainty, DeliveryMode
 from rpc.admission import Admission, CallKey, Verdict
-from rpc.answers import error_reply, kept_reply, server_fault
+from rpc.answers import error_reply, server_fault
 from rpc.clock import Clock
 from rpc.job import Job, Phase
+from rpc.joining import detached, join, same
 from rpc.limits import Limits
 from rpc.overload import Overload
-from rpc.refusal import Refusal, busy, expired, given_up, overdue, unreadable
+from rpc.refusal import Refusal, busy, expired, given_up, overdue
 from rpc.settlement import Settlement, commit_all
 from rpc.turns import Turns
 from transports import failpoints
@@ -25,6 +25,11 @@ from transports.base import Message, Receipt
 from transports.errors import MessageTooLarge, TransportError
 
 __all__ = ["Aged", "Execution"]
+
+# To ask an enum for a member costs as much as half a lock, several times in each call.
+RUN, SHED, EXPIRED = Verdict.RUN, Verdict.SHED, Verdict.EXPIRED
+WAITING, COMMITTING, QUEUED = Phase.WAITING, Phase.COMMITTING, Phase.QUEUED
+RUNNING, JOINED, OVER = Phase.RUNNING, Phase.JOINED, Phase.OVER
 
 
 Aged = tuple[Job, float]
@@ -56,6 +61,9 @@ class Execution:
         self._room = threading.Condition(self._lock)
         self._turns: Turns[Job] = Turns()
         self._suspects: list[Job] = []
+        self._refused = settlement.refused
+        self._awaiting = 0
+        """Threads that wait for room."""
 
     # -- the beginning -------------------------------------------------------------------------
 
@@ -69,57 +77,57 @@ class Execution:
         while jobs and answered is None:
             ready: list[Job] = []
             with self._lock:
+                now = self._clock()
                 while jobs and answered is None:
-                    if self._admission.full and ready:
+                    if ready and self._admission.full:
                         break  # what is ready makes room, once it is started
                     job, age = jobs.popleft()
-                    answer = self._admit(job, age, ready)
+                    answer = self._refused(job.request) or self._admit(job, age, now, ready)
                     if answer is not None:
+                        self._settlement.opened()
                         answered = job, answer
-                self._queue(ready)
             self._launch(ready, here=True)
         return answered
 
-    def _admit(self, job: Job, age: float, ready: list[Job]) -> Refusal | Message | None:
+    def _admit(
+        self, job: Job, age: float, now: float, ready: list[Job]
+    ) -> Refusal | Message | None:
         """Decide on `job`: it is added to those that are ready, or waits, or is answered."""
-        refused = self._settlement.refused(job.request)
-        if refused is not None:
-            self._settlement.opened()
-            return refused
-        admitted = self._admission.admit(job.key, job, job.context.remaining)
-        if admitted.verdict is Verdict.SHED and self._await_room():
-            admitted = self._admission.admit(job.key, job, job.context.remaining)
-        answer: Refusal | Message | None
-        match admitted.verdict:
-            case Verdict.RUN:
-                answer = self._excess(job)
-                if answer is None:
-                    ready += self._enter(job)
-                    return None
-            case Verdict.JOIN if admitted.running is not None:
-                answer = _join(admitted.running, job)
-                if answer is None:
-                    return None
-            case Verdict.REPEAT:
-                answer = admitted.reply
-            case Verdict.EXPIRED:
-                answer = expired(job.method, age)
-            case _:
-                why = f"the server has {self._admission.limit} calls to do already"
-                answer = self._busy(job, f"{why} (max_in_flight)")
-        self._settlement.opened()
-        return answer
+        admitted = self._admission.admit(job.key, job, job.context.deadline - now)
+        verdict = admitted.verdict
+        if verdict is SHED and self._await_room():
+            now = self._clock()
+            admitted = self._admission.admit(job.key, job, job.context.deadline - now)
+            verdict = admitted.verdict
+        if verdict is RUN:
+            answer = self._excess(job, now)
+            if answer is None:
+                ready += self._enter(job, now)
+            return answer
+        if admitted.running is not None:
+            return join(admitted.running, job)
+        if admitted.reply is not None:
+            return admitted.reply
+        if verdict is EXPIRED:
+            return expired(job.method, age)
+        why = f"the server has {self._admission.limit} calls to do already"
+        return self._busy(job, f"{why} (max_in_flight)")
 
     def _await_room(self) -> bool:
         """Wait a moment for room, which holds up what comes behind; tell whether there is some."""
         patience = self._overload.patience(self._clock())
-        return patience > 0 and self._room.wait_for(lambda: not self._admission.full, patience)
+        if patience <= 0:
+            return False
+        self._awaiting += 1
+        there = self._room.wait_for(lambda: not self._admission.full, patience)
+        self._awaiting -= 1
+        return there
 
-    def _excess(self, job: Job) -> Refusal | None:
+    def _excess(self, job: Job, now: float) -> Refusal | None:
         """Return why there is no room or no time for `job`, None where there is."""
-        if self._overload.too_late(job.context.remaining):
+        if self._overload.too_late(job.context.deadline - now):
             why = f"its turn would come in {self._overload.wait():.1f} s, too late for it"
-        elif self._limits.enter(job.method):
+        elif not job.plan.limited or self._limits.enter(job.method):
             return None
         else:
             limit = self._limits.of(job.method)
@@ -130,20 +138,21 @@ class Execution:
     def _busy(self, job: Job, why: str) -> Refusal:
         return busy(job.method, why, self._overload.wait() or None)
 
-    def _enter(self, job: Job) -> list[Job]:
+    def _enter(self, job: Job, now: float) -> list[Job]:
         self._settlement.opened()
         if job.alone:
             self._suspects.append(job)
-        return self._turns.enter(job, job.turns, alone=job.alone)
+        return self._queue(self._turns.enter(job, job.turns, alone=job.alone), now)
 
-    def _queue(self, ready: Sequence[Job]) -> None:
+    def _queue(self, ready: list[Job], now: float) -> list[Job]:
         """Note that these have their turn; `_launch` follows once the lock is free."""
         for job in ready:
-            if _commits_first(job):
-                job.phase = Phase.COMMITTING
+            if job.commits_first:
+                job.phase = COMMITTING
             else:
-                job.phase = Phase.QUEUED
-                self._overload.queued(self._clock())
+                job.phase = QUEUED
+                self._overload.queued(now)
+        return ready
 
     def _launch(self, ready: Sequence[Job], *, here: bool = False) -> None:
         """Start what has its turn, once the broker knows what it must know before.
@@ -152,16 +161,16 @@ class Execution:
         """
         if not ready:
             return
-        queued = [job for job in ready if not _commits_first(job)]
+        queued = [job for job in ready if not job.commits_first]
         if queued:
             self._start(queued, here)
         if len(queued) < len(ready):
             for job in ready:
-                if _commits_first(job):
+                if job.commits_first:
                     self._commit(job)
 
     def _commit(self, job: Job) -> None:
-        once = job.plan.mode is DeliveryMode.AT_MOST_ONCE
+        once = job.plan.at_most_once
         with self._lock:
             deliveries = list(job.deliveries)
         for each in deliveries:
@@ -173,12 +182,12 @@ class Execution:
         with self._lock:
             if kept:
                 job.committed = once
-                job.phase = Phase.QUEUED
+                job.phase = QUEUED
                 self._overload.queued(self._clock())
             else:
-                job.phase = Phase.OVER
-                following = self._leave(job)
-                self._queue(following)
+                job.phase = OVER
+                self._admission.abandon(job.key)
+                following = self._leave(job, COMMITTING, self._clock())
         if kept:
             self._start([job], False)  # noqa: FBT003 - not here: commits are told where none may wait
         else:  # it is another server's by now, which answers it
@@ -189,9 +198,9 @@ class Execution:
         """Tell the worker that took `job` whether it is still to be run."""
         now = self._clock()
         with self._lock:
-            if job.phase is not Phase.QUEUED:
+            if job.phase is not QUEUED:
                 return False
-            job.phase, job.began = Phase.RUNNING, now
+            job.phase, job.began = RUNNING, now
             self._overload.withdrawn(now)
         return not (failpoints.on and failpoints.hit("server.before_handler"))
 
@@ -200,11 +209,10 @@ class Execution:
     def join(self, job: Job) -> None:
         """Note that `job` waits for the reply of another; its worker is free."""
         with self._lock:
-            if job.phase is not Phase.RUNNING:
+            if job.phase is not RUNNING:
                 return  # that other has ended meanwhile
-            job.phase = Phase.JOINED
-            ready = self._turns.end(job)
-            self._queue(ready)
+            job.phase = JOINED
+            ready = self._queue(self._turns.end(job), self._clock())
         self._launch(ready)
 
     def finish(self, job: Job, outcome: Message | Refusal) -> None:
@@ -213,18 +221,22 @@ class Execution:
             return
         now = self._clock()
         with self._lock:
-            if job.phase is Phase.OVER:
+            before, job.phase = job.phase, OVER
+            if before is OVER:
                 return
-            if not isinstance(outcome, Refusal):
-                remember = job.started and not job.invites_retry and not _is_stored(job)
-                self._admission.finish(job.key, outcome, remember=remember)
+            if isinstance(outcome, Refusal):
+                self._admission.abandon(job.key)
+            else:
+                # A store of replies answers who asks again, with the arguments looked at.
+                forget = job.invites_retry or job.plan.effectively_once
+                self._admission.finish(job.key, outcome, remember=job.started and not forget)
                 self._overload.ended(now - job.began, now)
-            ready = self._end(job)
-            self._queue(ready)
+            ready = self._leave(job, before, now)
         self._answer(job, outcome)
-        self._launch(ready)
+        if ready:
+            self._launch(ready)
         for other in job.joined:
-            self.finish(other, _same(job, other, outcome))
+            self.finish(other, same(job, other, outcome))
 
     def cancel(self, key: CallKey) -> None:
         """Give up a call: what waits ends at once, what runs is told."""
@@ -234,11 +246,10 @@ class Execution:
             job = self._admission.running(key)
             if job is None:
                 return
-            runs = job.phase in {Phase.RUNNING, Phase.COMMITTING}
+            runs = job.phase in {RUNNING, COMMITTING}
             if not runs:
-                refusal = _detached(job) if job.phase is Phase.JOINED else given_up(job.method)
-                ready = self._end(job)
-                self._queue(ready)
+                refusal = detached(job) if job.phase is JOINED else given_up(job.method)
+                ready = self._end(job, self._clock())
             elif not job.joined:  # else others wait for the same work
                 job.context.cancel()
         if refusal is not None:
@@ -252,32 +263,35 @@ class Execution:
         if not self._suspects:
             return
         with self._lock:
-            late = [job for job in self._suspects if _is_late(job)]
-            ready = [other for job in late for other in self._end(job)]
-            self._queue(ready)
+            now = self._clock()
+            late = [job for job in self._suspects if job.is_late]
+            ready = [other for job in late for other in self._end(job, now)]
         for job in late:
             self._answer(job, overdue(job.method))
         self._launch(ready)
 
-    def _end(self, job: Job) -> list[Job]:
-        """Move `job` to its end from whichever phase; return what may run now."""
-        before, job.phase = job.phase, Phase.OVER
-        if before is Phase.QUEUED:
-            self._overload.withdrawn(self._clock())
-        return self._leave(job, before)
-
-    def _leave(self, job: Job, before: Phase = Phase.COMMITTING) -> list[Job]:
-        """Free the room and the turn of `job`, which was in the phase `before`."""
-        if self._admission.full:
-            self._room.notify()
+    def _end(self, job: Job, now: float) -> list[Job]:
+        """Move `job`, which is not run, to its end from whichever phase; return what may run."""
+        before, job.phase = job.phase, OVER
         self._admission.abandon(job.key)
-        self._limits.leave(job.method)
+        return self._leave(job, before, now)
+
+    def _leave(self, job: Job, before: Phase, now: float) -> list[Job]:
+        """Free the room and the turn of `job`, which was in the phase `before`."""
+        if before is QUEUED:
+            self._overload.withdrawn(now)
+        if self._awaiting:
+            self._room.notify()
+        if job.plan.limited:
+            self._limits.leave(job.method)
         self._overload.ease(len(self._admission))
         if job.alone:
             self._suspects.remove(job)
-        if before is Phase.JOINED:
+        if before is JOINED:
             return []
-        return self._turns.withdraw(job) if before is Phase.WAITING else self._turns.end(job)
+        waited = before is WAITING
+        ready = self._turns.withdraw(job) if waited else self._turns.end(job)
+        return self._queue(ready, now) if ready else ready
 
     def _answer(self, job: Job, outcome: Message | Refusal) -> None:
         if isinstance(outcome, Refusal):
@@ -293,41 +307,3 @@ class Execution:
             self._settlement.send(job.request, reply, partial(self._replied, job))
         else:
             self._settlement.settle(sent, job.deliveries)
-
-
-def _commits_first(job: Job) -> bool:
-    """Whether the broker must know something of it before it is started."""
-    return job.alone or job.plan.mode is DeliveryMode.AT_MOST_ONCE
-
-
-def _join(running: Job, job: Job) -> Refusal | None:
-    """Settle a duplicate together with what runs already."""
-    if job.plan.mode is DeliveryMode.EFFECTIVELY_ONCE and job.request.body != running.request.body:
-        return unreadable(f"{job.method}: this call runs already, with other arguments")
-    if job.plan.mode is DeliveryMode.AT_MOST_ONCE:
-        for each in job.deliveries:
-            each.ack()  # before the first one is answered: it must not outlive it
-    running.deliveries += job.deliveries
-    return None
-
-
-def _is_stored(job: Job) -> bool:
-    """Whether the store of replies answers who asks again, with the arguments looked at."""
-    return job.plan.mode is DeliveryMode.EFFECTIVELY_ONCE
-
-
-def _is_late(job: Job) -> bool:
-    return job.phase is Phase.WAITING and job.context.remaining <= 0
-
-
-def _same(job: Job, other: Job, outcome: Message | Refusal) -> Message | Refusal:
-    """Return the outcome of `job` as the answer to `other`, which joined it."""
-    if isinstance(outcome, Refusal) or job.stored is None:
-        return outcome
-    other.started = True
-    return kept_reply(other.request, job.stored)
-
-
-def _detached(job: Job) -> Refusal:
-    message = f"{job.method}: the caller gave up; the work goes on for another"
-    return Refusal(Cancelled(message=message, certainty=Certainty.UNKNOWN))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from contracts import Codec, DeliveryMode, Handler
+from contracts import Codec, Handler
 from rpc.admission import CallKey
 from rpc.context import CallContext
 from rpc.idempotency import StoredReply
@@ -48,7 +48,8 @@ class Plan(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     codec: Codec
     """That of the request: the answer speaks the language of the question."""
     decode: Callable[[bytes], msgspec.Struct]
-    mode: DeliveryMode
+    at_most_once: bool
+    effectively_once: bool
     in_order: bool
     """Whether calls with one key run one after the other."""
     limited: tuple[Turn, ...] = ()
@@ -90,6 +91,16 @@ class Job(msgspec.Struct, eq=False):
     def method(self) -> str:
         """The full name of the method."""
         return self.plan.method
+
+    @property
+    def commits_first(self) -> bool:
+        """Whether the broker must know something of it before it is started."""
+        return self.alone or self.plan.at_most_once
+
+    @property
+    def is_late(self) -> bool:
+        """Whether its deadline passed while it waited for its turn."""
+        return self.phase is Phase.WAITING and self.context.remaining <= 0
 
     def log_fields(self) -> dict[str, object]:
         """Return what every log line about this call says."""

@@ -23,7 +23,7 @@ from rpc.headers import (
 )
 from transports.base import Address, Headers
 
-__all__ = ["Origin", "Origins", "read_origin"]
+__all__ = ["Origin", "Origins", "read_origin", "unread_origin"]
 
 _KEPT = 256  # origins; each client and method is one
 _MAX_BYTES = 1024  # of the headers of one that is kept
@@ -60,6 +60,20 @@ def read_origin(headers: Mapping[str, bytes], reply_to: Address, *, frames: bool
         method,
         headers.get(H_CLIENT),
         {},
+    )
+
+
+def unread_origin(headers: Mapping[str, bytes], reply_to: Address) -> Origin:
+    """Return as much of the origin of a malformed request as it takes to answer it."""
+    return Origin(
+        method="",
+        client=None,
+        reply_to=reply_to,
+        content_type=None,
+        frames=False,
+        raw_method=headers.get(H_METHOD, b""),
+        raw_client=headers.get(H_CLIENT),
+        replies={},
     )
 
 

@@ -86,5 +86,7 @@ class Overload:
 
     def too_late(self, remaining: float) -> bool:
         """Tell whether the turn of a request with `remaining` seconds left would come too late."""
-        wait = self.wait()
+        if self._rate is None:
+            return False
+        wait = self._queued / self._rate
         return wait > 0.0 and wait > remaining * _SHARE - self._service

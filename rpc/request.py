@@ -34,7 +34,7 @@ from rpc.headers import (
     read_text,
     repeated,
 )
-from rpc.origin import Origin, Origins, read_origin
+from rpc.origin import Origin, Origins, read_origin, unread_origin
 from transports.base import Address, Headers, Message
 
 __all__ = [
@@ -243,8 +243,7 @@ def _decode(message: Message, origins: Origins) -> Request | Cancel:
     except EnvelopeError as error:
         answerable = None
         if reply_to is not None:
-            method, client = headers.get(H_METHOD, b""), headers.get(H_CLIENT)
-            origin = Origin("", None, reply_to, None, False, method, client, {})
+            origin = unread_origin(headers, reply_to)
             answerable = Request(message, origin, read_call_id(headers), None)
         raise MalformedRequest(str(error), answerable) from None
     origins.learn(message.headers, origin)

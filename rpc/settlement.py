@@ -8,8 +8,8 @@ never ran. Any thread; the lock guards the count of what is open, and nothing is
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import NamedTuple
+
+import msgspec
 
 from contracts import Certainty, Codec
 from rpc.answers import error_reply
@@ -30,13 +30,27 @@ _REMEMBERED = 10_000  # refusals kept for requests that come twice
 _LOOK_AGAIN = 0.1  # seconds between looks whether the server is told to stop
 
 
-class _Outgoing(NamedTuple):
+class _Outgoing(msgspec.Struct, eq=False):
     """A reply that is being sent, until `ends`."""
 
+    settlement: "Settlement"
     request: Request
     message: Message
     on_sent: OnSent
+    began: float
     ends: float
+
+    def attempt(self) -> None:
+        """Send it."""
+        origin = self.request.origin
+        self.settlement.hand_over(origin.reply_to, self.message, self.sent, packed=origin.frames)
+
+    def sent(self, sent: Receipt | TransportError) -> None:
+        """Try again where no broker was found, or tell what became of it."""
+        if isinstance(sent, Unreachable) and self.settlement.goes_on(self):
+            self.attempt()
+        else:
+            self.on_sent(sent)
 
 
 class Settlement:
@@ -52,13 +66,16 @@ class Settlement:
         most_refusals: int,
     ) -> None:
         """Answer by `send`; `await_refusals` holds whoever takes more up at `most_refusals`."""
-        self._send = send
+        self.hand_over = send
         self._clock = clock
         self._codecs = codecs
         self._default = default
-        self._settled = threading.Condition()
+        self._lock = threading.Lock()
+        self._settled = threading.Condition(self._lock)
         self._open = 0
         self._refusals = Refusals(_REMEMBERED)
+        self.refused = self._refusals.of
+        """Why this very attempt was refused here before; None: it was not."""
         self._most_refusals = most_refusals
         self._refusing = 0
 
@@ -69,7 +86,7 @@ class Settlement:
 
     def opened(self) -> None:
         """Count one more; `answer`, `refuse` or `drop` counts it off."""
-        with self._settled:
+        with self._lock:
             self._open += 1
 
     def answer(self, request: Request, reply: Message, deliveries: Sequence[Delivery]) -> None:
@@ -77,28 +94,23 @@ class Settlement:
         self.send(request, reply, lambda sent: self.settle(sent, deliveries))
 
     def send(self, request: Request, reply: Message, on_sent: OnSent) -> None:
-        """Send `reply` to `request`, and again where no broker was to be found, for as long as a call may last.
+        """Send `reply` to `request`, and again where no broker was to be found.
 
-        What is unsent after that has no caller any more. An attempt that fails at once is not made
-        again: there is nothing to wait for.
+        For as long as a call may last: what is unsent after that has no caller any more. An attempt
+        that fails at once is not made again: there is nothing to wait for.
         """
         if failpoints.on and failpoints.hit("server.before_reply"):
             return
         now = self._clock()
-        self._attempt(_Outgoing(request, reply, on_sent, now + _LASTS), now)
+        _Outgoing(self, request, reply, on_sent, now, now + _LASTS).attempt()
 
-    def _attempt(self, out: "_Outgoing", now: float) -> None:
-        origin = out.request.origin
-        told = partial(self._sent, out, now)
-        self._send(origin.reply_to, out.message, told, packed=origin.frames)
-
-    def _sent(self, out: "_Outgoing", began: float, sent: Receipt | TransportError) -> None:
-        if isinstance(sent, Unreachable):
-            now = self._clock()
-            if now - began >= _PATIENT and now < out.ends:
-                self._attempt(out, now)
-                return
-        out.on_sent(sent)
+    def goes_on(self, out: _Outgoing) -> bool:
+        """Tell whether a reply that found no broker is to be sent again, which begins now."""
+        now = self._clock()
+        if now - out.began < _PATIENT or now >= out.ends:
+            return False
+        out.began = now
+        return True
 
     def settle(self, sent: Receipt | TransportError, deliveries: Sequence[Delivery]) -> None:
         """Acknowledge what was answered, also where the answer could not be sent."""
@@ -111,7 +123,7 @@ class Settlement:
 
     def drop(self) -> None:
         """Count off one that is not answered, or whose answer is out."""
-        with self._settled:
+        with self._lock:
             self._open -= 1
             if self._open == 0:
                 self._settled.notify_all()
@@ -148,10 +160,6 @@ class Settlement:
             self._tell(request, refusal, deliveries)
 
         commit_all(deliveries, told)
-
-    def refused(self, request: Request) -> Refusal | None:
-        """Return why this very attempt was refused here before; None: it was not."""
-        return self._refusals.of(request)
 
     def _tell(self, request: Request, refusal: Refusal, deliveries: Sequence[Delivery]) -> None:
         codec = self._codecs.get(request.content_type or "", self._default)

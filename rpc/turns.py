@@ -57,12 +57,17 @@ class Turns(Generic[J]):
         """Queue `job`; return what may run now, which is this job or nothing."""
         if lanes or alone:
             self._stages[job] = _Stage(lanes, alone=alone)
+        elif not self._lonely and not self._solo:
+            self._going += 1
+            return [job]
         return self._advance(job)
 
     def end(self, job: J) -> list[J]:
         """Note that `job`, which was let through, has ended; return what may run now."""
         self._going -= 1
         self._solo = False
+        if not self._stages and not self._held:
+            return []
         return [*self._leave(job), *self._open()]
 
     def withdraw(self, job: J) -> list[J]:

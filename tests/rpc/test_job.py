@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from contracts import JSON, DeliveryMode, check_implementation, method
+from contracts import JSON, check_implementation, method
 from rpc.context import CallContext
 from rpc.job import Job, Plan
 from rpc.request import decode_request
@@ -27,7 +27,8 @@ def test_what_every_log_line_about_a_call_says(request_of, clock):
         method="Echo.say",
         codec=JSON,
         decode=JSON.decoder(handler.spec.arguments),
-        mode=DeliveryMode.AT_LEAST_ONCE,
+        at_most_once=False,
+        effectively_once=False,
         in_order=True,
     )
     context = CallContext("Echo", "say", clock() + 1, request, clock(), clock)

@@ -14,7 +14,9 @@ CALL = b"0123456789abcdef"
 
 
 def constant(client="c", method="S.m", **options):
-    return request_headers(method, client, Address("rpc.replies.c", 1), "application/json", **options)
+    return request_headers(
+        method, client, Address("rpc.replies.c", 1), "application/json", **options
+    )
 
 
 def sound(constant, **options):
@@ -105,7 +107,9 @@ def test_with_neighbours_every_message_is_read_as_it_is_without(every):
 def test_a_malformed_neighbour_is_told_as_malformed():
     origins, known = Origins(), constant()
     decode_request(sound(known), origins)
-    late = Message(b"", (*known, ("kafka_correlationId", CALL), ("rpc-timeout", b"x"), ("rpc-sent", b"1")))
+    late = Message(
+        b"", (*known, ("kafka_correlationId", CALL), ("rpc-timeout", b"x"), ("rpc-sent", b"1"))
+    )
 
     with pytest.raises(EnvelopeError, match="rpc-timeout is not a whole number"):
         decode_request(late, origins)

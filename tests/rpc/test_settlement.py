@@ -144,7 +144,7 @@ def test_a_reply_that_found_no_broker_is_sent_again_for_as_long_as_a_call_lasts(
 
 
 @pytest.mark.parametrize(
-    ("waited", "error"),
+    "failure",
     [
         (0.1, Unreachable("too many wait")),
         (5.0, NotAuthorized("no right")),
@@ -152,10 +152,11 @@ def test_a_reply_that_found_no_broker_is_sent_again_for_as_long_as_a_call_lasts(
     ],
 )
 def test_a_reply_is_given_up_that_failed_at_once_or_for_good_or_for_too_long(
-    settlement, request_, wire, clock, waited, error
+    settlement, request_, wire, clock, failure
 ):
     custody = Custodian()
     settlement.answer(request_, Message(b"1"), [delivery(custody)])
+    waited, error = failure
     clock.advance(waited)
     wire.last.fail(error)
 
