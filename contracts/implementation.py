@@ -117,7 +117,11 @@ def _checked(implementation: object, spec: MethodSpec, service: ServiceSpec) -> 
         told = _contradicts(value, methods_of(service.contract)[spec.attribute][1])
         if told:
             return mistake(f"sets {told} in `@method`, where {contract} rules: leave it out")
-    return Handler(spec, function, inspect.iscoroutinefunction(function))
+    is_async = inspect.iscoroutinefunction(function)
+    inline = isinstance(value, Method) and value.inline
+    if inline and is_async:
+        return mistake("is `async def`, which runs on the event loop: leave `inline` out")
+    return Handler(spec, function, is_async, inline)
 
 
 def _shown(spec: MethodSpec) -> str:
