@@ -4,10 +4,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help test lint types unit kafka examples wheel demo bench cost profile scale idle chaos soak faults rebalance overload fuzz simulation mutants clean
+.PHONY: help test lint types unit kafka examples wheel demo bench bench-spring cost profile scale idle chaos soak faults rebalance overload fuzz simulation mutants clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/	/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/	/'
 
 test: lint types unit kafka wheel ## everything: lint, types, unit, real Kafka, examples, the wheel
 
@@ -33,6 +33,10 @@ demo: .venv/demo ## a broker, two servers and a client: typed results, errors, d
 	@$(BIN)/python examples/demo/run.py
 
 bench: .venv/dev ## calls per second and latency beside raw drivers and gRPC, as ratios; ARGS=--quick
+	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-spring: .venv/dev ## the same beside Spring's template, which it builds with mvn and a Java from 17 on
+	mvn -q -B -f benchmarks/spring/pom.xml package
 	$(BIN)/python -m benchmarks $(ARGS)
 
 cost: .venv/dev ## the framework's own processor time per call, without a broker

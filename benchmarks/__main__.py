@@ -111,7 +111,7 @@ def main(*, rounds, seconds, quick, only, inflight, payload, bootstrap, markdown
         ours = {name: pair for name, pair in pairs.items() if CONTENDERS[name].layer == "rpc"}
         resting = idle(ours, _IDLE)
     told = conditions(rounds, seconds)
-    shown = Console(width=150)
+    shown = report.console(markdown=markdown)
     shown.print(report.figures_table(rows, markdown=markdown), told)
     shown.print(report.bars_table(bars(rows, resting), markdown=markdown))
     out.parent.mkdir(parents=True, exist_ok=True)

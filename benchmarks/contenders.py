@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from typing import NamedTuple
 
 from benchmarks.exchange import make_topics
+from benchmarks.peer_spring import commands
 from benchmarks.process import Refused, python
-from benchmarks.spring import commands
 from transports.kafka import KafkaConfig
 
 

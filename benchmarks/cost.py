@@ -21,9 +21,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
+from benchmarks import report
 from benchmarks.sides import SIDES
 
 _BAR = 20.0
@@ -82,9 +81,10 @@ def _medians(runs):
     return {"cost_us": net, "with_us": ours, "without_us": bare, "threads_us": threads}
 
 
-def table(rows, inflight):
+def table(rows, inflight, *, markdown):
     """Return the costs as a table."""
-    shown = Table(title=f"the framework's own processor time per call, {inflight} in flight")
+    title = f"the framework's own processor time per call, {inflight} in flight"
+    shown = report.new_table(title, markdown=markdown)
     for name in ("", "us per call", "with", "without", "bar", "by thread"):
         shown.add_column(name, justify="left" if name in {"", "by thread"} else "right")
     for name, row in rows.items():
@@ -135,13 +135,14 @@ def profile(inflight, payload, batches, only):
 @click.option("--batches", default=8, show_default=True, help="in each round")
 @click.option("--only", multiple=True, type=click.Choice(list(SIDES)), help="default: all")
 @click.option("--profile", "profiled", is_flag=True, help="show the functions that cost most")
+@click.option("--markdown", is_flag=True, help="print the tables as they stand in the docs")
 @click.option("--out", default="build/cost.json", show_default=True, type=Path)
-def main(*, inflight, payload, rounds, batches, only, profiled, out):
+def main(*, inflight, payload, rounds, batches, only, profiled, markdown, out):
     if profiled:
         profile(inflight, payload, batches * rounds, only)
         return
     rows = compare(inflight, payload, rounds, batches, only)
-    Console(width=110).print(table(rows, inflight))
+    report.console(markdown=markdown).print(table(rows, inflight, markdown=markdown))
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(rows, indent=1) + "\n")
 

@@ -18,9 +18,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
+from benchmarks import report
 from benchmarks.process import python
 from benchmarks.sampling import groups_table, sample, top_table
 from transports.kafka.broker import Broker
@@ -129,9 +128,10 @@ def run_stages(url, seconds, payload, folder):
         return found
 
 
-def stage_table(found, url):
+def stage_table(found, url, *, markdown):
     """Return the stages as a table."""
-    shown = Table(title=f"median microseconds of each stage ({url})")
+    title = f"median microseconds of each stage ({url})"
+    shown = report.new_table(title, markdown=markdown)
     shown.add_column("stage")
     shown.add_column("on the")
     for run in found:
@@ -143,7 +143,7 @@ def stage_table(found, url):
             name,
             side,
             *(f"{us:,.0f}" if us is not None else "-" for us in cells),
-            end_section=index == len(JOINTS) - 1,
+            end_section=not markdown and index == len(JOINTS) - 1,
         )
     return shown
 
@@ -157,21 +157,24 @@ def stage_table(found, url):
 @click.option("--payload", default=100, show_default=True, help="bytes of argument and result")
 @click.option("--stages/--no-stages", default=True, help="measure the stages")
 @click.option("--samples/--no-samples", default=True, help="sample where processor time goes")
+@click.option("--markdown", is_flag=True, help="print the tables as they stand in the docs")
 @click.option("--top", default=30, show_default=True, help="functions shown for each side")
-def main(*, bootstrap, query, seconds, payload, stages, samples, top):
-    console = Console(width=110)
+def main(*, bootstrap, query, seconds, payload, stages, samples, top, markdown):
+    console = report.console(markdown=markdown)
     with ExitStack() as stack:
         if bootstrap is None:
             bootstrap = stack.enter_context(Broker(fast_start=False, heap="1g")).bootstrap
         url = f"kafka://{bootstrap}" + (f"?{query}" if query else "")
         if stages:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            console.print(
-                stage_table(run_stages(url, seconds, payload, folder), query or "default")
-            )
+            found = run_stages(url, seconds, payload, folder)
+            console.print(stage_table(found, query or "default", markdown=markdown))
         if samples:
             for side, profile in sample(url, seconds, payload).items():
-                console.print(groups_table(side, profile), top_table(side, profile, top))
+                console.print(
+                    groups_table(side, profile, markdown=markdown),
+                    top_table(side, profile, top, markdown=markdown),
+                )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What a run of `make bench` tells: tables for the terminal and for the docs."""
 
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
 _COLUMNS = (
@@ -13,6 +14,18 @@ _COLUMNS = (
     ("client us", "client_cpu_us", "{:.0f}"),
     ("server us", "server_cpu_us", "{:.0f}"),
 )
+
+
+def console(*, markdown):
+    """Return where tables are printed: as wide as they are, where they are to be pasted."""
+    return Console(width=400 if markdown else 150)
+
+
+def new_table(title, *, markdown):
+    """Return a table for the terminal, or one that is Markdown."""
+    if markdown:
+        return Table(box=box.MARKDOWN)
+    return Table(title=title)
 
 
 def _name(row):
@@ -42,7 +55,7 @@ def beside_raw(rows):
 
 def figures_table(rows, *, markdown=False):
     """Return all the figures, and what they are beside the raw driver's."""
-    shown = _table("", markdown=markdown)
+    shown = new_table("calls, beside the raw driver in the same run", markdown=markdown)
     shown.add_column("", no_wrap=True)
     for title, _, _ in _COLUMNS:
         shown.add_column(title, justify="right")
@@ -58,7 +71,7 @@ def figures_table(rows, *, markdown=False):
 
 def bars_table(bars, *, markdown=False):
     """Return what the run was held to."""
-    shown = _table("the bars", markdown=markdown)
+    shown = new_table("the bars", markdown=markdown)
     shown.add_column("")
     for title in ("measured", "bar", ""):
         shown.add_column(title, justify="right")
@@ -68,9 +81,3 @@ def bars_table(bars, *, markdown=False):
         verdict = {True: "pass", False: "FAIL", None: "not measured"}[bar.passed]
         shown.add_row(bar.what, measured, held, verdict)
     return shown
-
-
-def _table(title, *, markdown):
-    if markdown:
-        return Table(box=box.MARKDOWN, pad_edge=True)
-    return Table(title=title or "calls, beside the raw driver in the same run")

@@ -13,8 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from rich.table import Table
-
+from benchmarks import report
 from benchmarks.process import python
 
 _RATE = 250  # samples a second
@@ -111,11 +110,10 @@ def _group(function, file, stack):
     return "threading" if file.endswith("threading.py") else function
 
 
-def groups_table(side, profile):
+def groups_table(side, profile, *, markdown):
     """Return the microseconds of each thread and group for a call."""
-    shown = Table(
-        title=f"{side}: {profile.cpu_us:.1f} us of processor time per call, 512 in flight"
-    )
+    title = f"{side}: {profile.cpu_us:.1f} us of processor time per call, 512 in flight"
+    shown = report.new_table(title, markdown=markdown)
     for name in ("thread", "in", "us per call"):
         shown.add_column(name, justify="right" if name == "us per call" else "left")
     for (thread, group), samples in profile.groups.most_common(20):
@@ -123,9 +121,9 @@ def groups_table(side, profile):
     return shown
 
 
-def top_table(side, profile, count):
+def top_table(side, profile, count, *, markdown):
     """Return the functions that take most of the time themselves."""
-    shown = Table(title=f"{side}: the functions that take most")
+    shown = report.new_table(f"{side}: the functions that take most", markdown=markdown)
     for name in ("function", "file", "us per call", "with callees"):
         shown.add_column(name, justify="left" if name in {"function", "file"} else "right")
     for (function, file), samples in profile.functions.most_common(count):

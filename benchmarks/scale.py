@@ -23,10 +23,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks import chart
+from benchmarks import chart, report
 from benchmarks.contract import Echo
 from benchmarks.null import NullTransport
 from benchmarks.process import Refused, python
@@ -139,9 +137,9 @@ def refusal(bootstrap, query):
     return "it was not refused"
 
 
-def table(rows):
+def table(rows, *, markdown):
     """Return the figures as a table."""
-    shown = Table(title="how it scales")
+    shown = report.new_table("how it scales", markdown=markdown)
     for name in ("what", "number", "calls/s", "p50 ms", "p99 ms"):
         shown.add_column(name, justify="left" if name == "what" else "right")
     for row in rows:
@@ -151,7 +149,7 @@ def table(rows):
             f"{row['rps']:,.0f}",
             f"{row['p50_ms']:.1f}",
             f"{row['p99_ms']:.1f}",
-            end_section=row["value"] == SWEEPS[row["sweep"]][-1],
+            end_section=not markdown and row["value"] == SWEEPS[row["sweep"]][-1],
         )
     return shown
 
@@ -161,9 +159,10 @@ def table(rows):
 @click.option("--query", default="", help="of the transport's URL, as client=confluent")
 @click.option("--seconds", default=2.0, show_default=True, help="of each run")
 @click.option("--only", multiple=True, type=click.Choice(list(SWEEPS)), help="default: all")
+@click.option("--markdown", is_flag=True, help="print the tables as they stand in the docs")
 @click.option("--out", default="build/scale.json", show_default=True, type=Path)
-def main(*, bootstrap, query, seconds, only, out):
-    console = Console(width=100)
+def main(*, bootstrap, query, seconds, only, markdown, out):
+    console = report.console(markdown=markdown)
     rows = []
     with ExitStack() as stack:
         if bootstrap is None:
@@ -177,7 +176,7 @@ def main(*, bootstrap, query, seconds, only, out):
                     continue
                 rows.append({"sweep": sweep, "value": value, **figures})
         told = refusal(bootstrap, query)
-    console.print(table(rows))
+    console.print(table(rows, markdown=markdown))
     each = memory()
     console.print(
         f"a call in flight takes {each['call']:,.0f} bytes of memory, with 100 bytes of argument; "

@@ -40,3 +40,11 @@ def test_the_profile_tells_the_stages_of_a_call_on_both_sides(bootstrap):
 
     assert "decode, admit, hand over to a worker" in printed
     assert "reply acknowledged" in printed
+
+
+def test_processes_at_rest_are_measured(bootstrap):
+    how = ["--only", "kafka-python", "--seconds", "1"]
+    printed = run("benchmarks.idle", "--bootstrap", bootstrap, *how)
+
+    assert "kafka-python" in printed
+    assert "%" in printed
