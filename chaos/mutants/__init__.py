@@ -34,7 +34,7 @@ import rpc.turns
 import transports.base
 import transports.kafka.driver.consume
 import transports.kafka.inbox
-import transports.kafka.offsets
+import transports.kafka.partition_log
 from contracts import Certainty
 from rpc.admission import Admission
 from rpc.broker_time import BrokerTime
@@ -257,7 +257,7 @@ def cancel_ignored(stack: ExitStack) -> None:
     "tests/kafka/test_offsets.py",
 )
 def highest_offset_committed(stack: ExitStack) -> None:
-    log = transports.kafka.offsets.PartitionLog
+    log = transports.kafka.partition_log.PartitionLog
     told = log.mark
 
     def highest(self: Any, **options: Any) -> Any:

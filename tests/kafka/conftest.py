@@ -1,8 +1,11 @@
 """What the tests of the Kafka transport share: topics, raw clients, waiting for outcomes."""
 
+import json
 import os
 import queue
 import signal
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -146,3 +149,120 @@ def taken() -> Callable[..., list]:
         return got
 
     return take
+
+
+QUICK = {"heartbeat_interval": 0.2, "session_timeout": 1.5, "commit_interval": 0.1}
+
+MEMBER = """
+import json, sys, threading
+from transports.base import Address
+from transports.kafka import open_transport
+
+url, topic, count = sys.argv[1:4]
+receiver = open_transport(url).receiver(Address(topic), shared=True)
+got, answers = [], threading.Semaphore(0)
+
+def listen():
+    for line in sys.stdin:
+        word, *places = line.split()
+        chosen = [d for d in got if str(place(d)) in places]
+        if word == "owned":
+            say([d.owned for d in chosen])
+        elif word == "kill":
+            import os
+            os.kill(os.getpid(), 9)
+        for d in chosen:
+            if word == "ack":
+                d.ack()
+            elif word == "begin":
+                d.begin()
+            elif word == "commit":
+                def then(kept, d=d):
+                    say(["told", place(d), kept])
+                d.commit(then)
+        if word in {"ack", "begin"}:
+            say("done")
+
+def place(d):
+    return f"{d.receipt.offset}.{d.receipt.part}" if d.receipt.part else d.receipt.offset
+
+def say(what):
+    print(json.dumps(what), flush=True)
+
+while len(got) < int(count):
+    got += receiver.receive(1)
+say([[place(d), d.redelivered, d.crashes] for d in got])
+threading.Thread(target=listen, daemon=True).start()
+while True:
+    receiver.receive(1)
+"""
+
+
+class Process:
+    """A member in a process of its own, which does as it is told.
+
+    A message is named by its offset, or as `offset.part`.
+    """
+
+    def __init__(self, bootstrap, topic, count, **config):
+        settings = {**QUICK, **config}
+        url = f"kafka://{bootstrap}?" + "&".join(f"{k}={v}" for k, v in settings.items())
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", MEMBER, url, topic, str(count)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        self._said = queue.Queue()
+        self._reading = threading.Thread(target=self._read)
+        self._reading.start()
+
+    def _read(self):
+        for line in self._process.stdout:
+            self._said.put(json.loads(line))
+
+    def say(self, word, *places):
+        print(word, *places, file=self._process.stdin, flush=True)
+
+    def hear(self, patience=30):
+        return self._said.get(timeout=patience)
+
+    def ask(self, word, *places):
+        self.say(word, *places)
+        return self.hear()
+
+    def signal(self, number):
+        self._process.send_signal(number)
+
+    def kill(self):
+        if self._process.poll() is None:
+            self.signal(signal.SIGKILL)
+        self._process.wait()
+        self._reading.join(10)
+        self._process.stdin.close()
+        self._process.stdout.close()
+
+
+@pytest.fixture
+def process(kit):
+    started = []
+
+    def start(topic, count, **config):
+        started.append(Process(kit.bootstrap, topic, count, **config))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.kill()
+
+
+@pytest.fixture
+def committed(kit):
+    """Tell the group's committed offsets by partition, as the broker has them."""
+
+    def look(topic):
+        found = kit.admin.list_group_offsets(topic)[topic]
+        return {tp.partition: offset.offset for tp, offset in found.items()}
+
+    return look

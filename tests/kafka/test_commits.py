@@ -3,7 +3,7 @@
 import pytest
 
 from transports.kafka.commits import Commits, Waiter, tell
-from transports.kafka.ledger import Claim, Crashes, Note
+from transports.kafka.ledger import PARTS, Claim, Crashes, Note, position
 from transports.kafka.offsets import Offsets
 
 
@@ -21,7 +21,7 @@ def settled(held):
     def wait(partition, offset, told):
         log = held.take(partition, offset, 1)
         log.settle(offset)
-        return Waiter(log, offset, False, told.append)
+        return Waiter(log, offset, 0, False, told.append)
 
     return wait
 
@@ -124,13 +124,34 @@ def test_closing_refuses_all_and_a_late_answer_tells_nobody_again(held, settled)
 
 
 def test_a_suspect_that_has_begun_is_told_when_that_is_noted(held):
-    held.assign({0: Claim(0, Note(0, crashes=(Crashes(0, 2, 2),)), 2)}, "topic-1")
+    held.assign({0: Claim(0, Note(0, crashes=(Crashes(0, 2 * PARTS, 2),)), 2)}, "topic-1")
     commits, told = Commits(), []
     log = held.take(0, 0, 1)
     log.begin(0)
-    commits.add(Waiter(log, 0, True, told.append))
+    commits.add(Waiter(log, 0, 0, True, told.append))
     tell(commits.succeeded(commits.begin(held.committable(commits.wanted(), limit=0))))
     assert told == []
     tell(commits.succeeded(commits.begin(held.committable(commits.wanted()))))
 
     assert told == [True]
+
+
+def test_who_waits_for_one_part_of_a_frame_is_told_when_that_part_is_noted(held):
+    commits, first, second = Commits(), [], []
+    logs = [held.take(0, 0, 1, part, 3) for part in range(3)]
+    logs[1].settle(0, 1)
+    commits.add(Waiter(logs[1], 0, 1, False, first.append))
+    commits.add(Waiter(logs[2], 0, 2, False, second.append))
+    tell(commits.succeeded(commits.begin(held.committable(commits.wanted()))))
+
+    assert (first, second) == ([True], [])
+
+
+def test_one_suspect_of_a_frame_begins_by_itself(held):
+    note = Note(0, crashes=(Crashes(0, PARTS, 2),))
+    held.assign({0: Claim(0, note, 1)}, "topic-1")
+    logs = [held.take(0, 0, 1, part, 3) for part in range(3)]
+    logs[1].begin(0, 1)
+
+    assert [logs[1].begun(0, part) for part in range(3)] == [False, True, False]
+    assert held.committable()[0].note.begun == {position(0, 1)}

@@ -3,6 +3,7 @@
 import pytest
 
 from transports.conformance import TransportConformance
+from transports.conformance.packing import PackingConformance
 from transports.kafka import open_transport
 
 
@@ -14,3 +15,10 @@ class TestKafka(TransportConformance):
         return lambda: open_transport(
             f"kafka://{bootstrap}?client_id=conformance&max_unacked=1000&address_timeout=1"
         )
+
+
+class TestKafkaWithoutFrames(PackingConformance):
+    @pytest.fixture
+    def factory(self, bootstrap):
+        url = f"kafka://{bootstrap}?client_id=conformance&max_unacked=1000&frames=false"
+        return lambda: open_transport(url)

@@ -72,17 +72,6 @@ class Reading:
         assert not self._thread.is_alive()
 
 
-@pytest.fixture
-def committed(kit):
-    """Tell the group's committed offsets by partition, as the broker has them."""
-
-    def look(topic):
-        found = kit.admin.list_group_offsets(topic)[topic]
-        return {tp.partition: offset.offset for tp, offset in found.items()}
-
-    return look
-
-
 def test_members_join_and_leave_and_every_message_is_handled_once(kit, eventually):
     topic, transport = kit.topic(4), kit.transport(**QUICK)
     first = Reading(transport.receiver(Address(topic), shared=True))

@@ -9,7 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from transports.kafka.ledger import LIMIT, SPAN, Claim, Crashes, Note, Offer, claim, read, write
+from transports.kafka.ledger import (
+    LIMIT,
+    PARTS,
+    SPAN,
+    Claim,
+    Crashes,
+    Note,
+    Offer,
+    claim,
+    position,
+    read,
+    write,
+)
 from transports.kafka.offsets import Offsets
 
 
@@ -21,11 +33,17 @@ def note_of(base, **said):
     return Note(base, bytes(settled).rstrip(b"\0"), **said)
 
 
+def crashed(start, stop, times):
+    """Crashes over whole records, or up to a part of one: parts are fractions of an offset."""
+    return Crashes(int(start * PARTS), int(stop * PARTS), times)
+
+
 NOTES = [
     note_of(0),
     note_of(7, settled=[8, 9, 300], handed_over=True, high=400),
-    note_of(5, crashes=(Crashes(5, 8, 1), Crashes(8, 9, 2), Crashes(20, 40, 1))),
-    note_of(5, crashes=(Crashes(5, 8, 3),), begun=frozenset({5, 7})),
+    note_of(5, crashes=(crashed(5, 8, 1), crashed(8, 9, 2), crashed(20, 40, 1))),
+    note_of(5, crashes=(crashed(5, 8, 3),), begun=frozenset({position(5), position(7, 63)})),
+    note_of(5, settled=[7], parts=((5, 0b101), (9, (1 << 64) - 2))),
 ]
 
 
@@ -40,7 +58,7 @@ def test_what_is_written_is_read(note):
 def test_of_what_does_not_fit_the_far_end_is_left_away_and_the_rest_is_told():
     base = 1_000
     settled = [base + n for n in range(1, SPAN) if hash((n, "salt")) % 3]
-    note = note_of(base, settled=settled, crashes=(Crashes(base, base + 1, 2),))
+    note = note_of(base, settled=settled, crashes=(crashed(base, base + 1, 2),))
     text, kept = write(note)
 
     assert LIMIT // 2 < len(text) <= LIMIT
@@ -51,7 +69,7 @@ def test_of_what_does_not_fit_the_far_end_is_left_away_and_the_rest_is_told():
 
 
 def test_of_too_many_ranges_those_with_the_fewest_crashes_are_left_away():
-    crashes = tuple(Crashes(n, n + 1, 2 if n % 100 == 0 else 1) for n in range(0, 1000, 2))
+    crashes = tuple(crashed(n, n + 1, 2 if n % 100 == 0 else 1) for n in range(0, 1000, 2))
     text, kept = write(note_of(0, crashes=crashes))
 
     assert len(text) <= LIMIT
@@ -69,11 +87,11 @@ def test_a_note_is_never_longer_than_allowed(limit):
         assert (read(note.base, text) or Note(note.base)) == kept
 
 
-def packed(data, prefix="parley.1:"):
+def packed(data, prefix="parley.2:"):
     return prefix + base64.b64encode(zlib.compress(data)).decode()
 
 
-HEAD = [5, 0, 0, [], []]
+HEAD = [5, 0, 0, [], [], []]
 
 
 @pytest.mark.parametrize(
@@ -81,24 +99,33 @@ HEAD = [5, 0, 0, [], []]
     [
         "",
         "a note of somebody else",
-        "parley.1:",
-        "parley.1:%%%",
-        "parley.1:" + base64.b64encode(b"not packed").decode(),
-        packed(json.dumps(HEAD).encode(), prefix="parley.2:"),
+        "parley.2:",
+        "parley.2:%%%",
+        "parley.2:" + base64.b64encode(b"not packed").decode(),
+        packed(json.dumps(HEAD).encode(), prefix="parley.1:"),
         packed(b"\xff\xfe\n"),
         packed(b"{}\n"),
         packed(b"[" * 20_000),
         packed(b"9" * 20_000),
-        packed(json.dumps([6, 0, 0, [], []]).encode()),
-        packed(json.dumps([5, 0, -1, [], []]).encode()),
-        packed(json.dumps([5, 0, True, [], []]).encode()),
-        packed(json.dumps([5, 0, 0, [[3, 3, 1]], []]).encode()),
-        packed(json.dumps([5, 0, 0, [[3, 5, 0]], []]).encode()),
-        packed(json.dumps([5, 0, 0, [[3, 5, 1], [4, 6, 1]], []]).encode()),
-        packed(json.dumps([5, 0, 0, [[3, 5]], []]).encode()),
-        packed(json.dumps([5, 0, 0, [], [1 << 70]]).encode()),
-        packed(json.dumps([5, 0, 0, [], [None]]).encode()),
+        packed(json.dumps([6, 0, 0, [], [], []]).encode()),
+        packed(json.dumps([5, 0, -1, [], [], []]).encode()),
+        packed(json.dumps([5, 0, True, [], [], []]).encode()),
+        packed(json.dumps([5, 0, 0, [[3, 3, 1]], [], []]).encode()),
+        packed(json.dumps([5, 0, 0, [[3, 5, 0]], [], []]).encode()),
+        packed(json.dumps([5, 0, 0, [[3, 5, 1], [4, 6, 1]], [], []]).encode()),
+        packed(json.dumps([5, 0, 0, [[3, 5]], [], []]).encode()),
+        packed(json.dumps([5, 0, 0, [], [1 << 70], []]).encode()),
+        packed(json.dumps([5, 0, 0, [], [None], []]).encode()),
         packed(json.dumps([*HEAD, 1]).encode()),
+        packed(json.dumps(HEAD[:-1]).encode()),
+        packed(json.dumps([*HEAD[:-1], [[1]]]).encode()),
+        packed(json.dumps([*HEAD[:-1], [[1, 0]]]).encode()),
+        packed(json.dumps([*HEAD[:-1], [[1, 1 << 64]]]).encode()),
+        packed(json.dumps([*HEAD[:-1], [[1, True]]]).encode()),
+        packed(json.dumps([*HEAD[:-1], [[-1, 1]]]).encode()),
+        packed(json.dumps([*HEAD[:-1], [[2, 1], [1, 1]]]).encode()),
+        packed(json.dumps([*HEAD[:-1], [[1, 1], [1, 2]]]).encode()),
+        packed(json.dumps([*HEAD[:-1], [[n, 1] for n in range(257)]]).encode()),
         packed(json.dumps(HEAD).encode() + b"\n" + b"\0" * (SPAN // 8 + 1)),
         packed(json.dumps(HEAD).encode() + b"\n" + b"\0" * 100_000_000),
         packed(json.dumps(HEAD).encode())[:-4],
@@ -110,7 +137,7 @@ def test_a_text_that_makes_no_sense_is_as_good_as_none(text):
 
 @given(st.integers(0, 9), st.binary(max_size=60))
 def test_any_bytes_are_read_or_ignored(base, data):
-    for text in (data.decode("latin-1"), packed(data), "parley.1:" + data.hex()):
+    for text in (data.decode("latin-1"), packed(data), "parley.2:" + data.hex()):
         found = read(base, text)
         assert found is None or found.base == base
 
@@ -125,21 +152,26 @@ def text_of(note):
         # In order: nothing is charged to anybody.
         (note_of(5, handed_over=True, high=9), 20, 9, ()),
         (note_of(5, handed_over=True, high=5), 20, 5, ()),
-        (note_of(5, handed_over=True, high=9, crashes=(Crashes(5, 7, 2),)), 20, 9, ((5, 7, 2),)),
+        (note_of(5, handed_over=True, high=9, crashes=(crashed(5, 7, 2),)), 20, 9, ((5, 7, 2),)),
         # A crash: all that was there may have been under way.
         (note_of(5), 20, 20, ((5, 20, 1),)),
         (note_of(5), 5, 5, ()),
-        (note_of(5, crashes=(Crashes(5, 20, 1),)), 30, 30, ((5, 20, 2), (20, 30, 1))),
-        (note_of(5, crashes=(Crashes(8, 10, 1),)), 12, 12, ((5, 8, 1), (8, 10, 2), (10, 12, 1))),
+        (note_of(5, crashes=(crashed(5, 20, 1),)), 30, 30, ((5, 20, 2), (20, 30, 1))),
+        (note_of(5, crashes=(crashed(8, 10, 1),)), 12, 12, ((5, 8, 1), (8, 10, 2), (10, 12, 1))),
         # A suspect is charged only if it had been begun.
-        (note_of(5, crashes=(Crashes(5, 8, 2),)), 8, 8, ((5, 8, 2),)),
+        (note_of(5, crashes=(crashed(5, 8, 2),)), 8, 8, ((5, 8, 2),)),
         (
-            note_of(5, crashes=(Crashes(5, 8, 2),), begun=frozenset({6})),
+            note_of(5, crashes=(crashed(5, 8, 2),), begun=frozenset({position(6)})),
             8,
             8,
-            ((5, 6, 2), (6, 7, 3), (7, 8, 2)),
+            ((5, 6, 2), (6, 6 + 1 / PARTS, 3), (6 + 1 / PARTS, 8, 2)),
         ),
-        (note_of(5, crashes=(Crashes(5, 6, 2),), begun=frozenset({5})), 6, 6, ((5, 6, 3),)),
+        (
+            note_of(5, crashes=(crashed(5, 6, 2),), begun=frozenset({position(5)})),
+            6,
+            6,
+            ((5, 5 + 1 / PARTS, 3), (5 + 1 / PARTS, 6, 2)),
+        ),
         # The end of the log can't be before what is committed; if it seems so, nobody knows more.
         (note_of(5), 3, 5, ()),
         # Nothing is noted, though somebody committed.
@@ -150,7 +182,7 @@ def test_what_a_new_owner_begins_with(found, end, doubt, crashes):
     got = claim(Offer(5, "" if found is None else text_of(found), 0, end))
 
     assert (got.committed, got.doubt) == (5, doubt)
-    assert got.note.crashes == crashes
+    assert got.note.crashes == tuple(crashed(*one) for one in crashes)
     assert not got.note.handed_over
     assert got.note.begun == frozenset()
 
@@ -167,77 +199,122 @@ def test_what_is_noted_as_settled_is_taken_over():
     assert [offset for offset in range(5, 12) if got.note.settles(offset)] == [7, 9]
 
 
+def test_of_the_parts_of_frames_the_far_end_is_left_away_before_anything_else():
+    settled = [n for n in range(1, 20_000) if hash((n, "salt")) % 7 == 0]
+    parts = tuple((n, hash((n, "parts")) % (1 << 63) | 1) for n in range(0, 600, 2))
+    note = note_of(0, settled=settled, parts=parts)
+    text, kept = write(note)
+
+    assert len(text) <= LIMIT
+    assert read(0, text) == kept
+    assert kept.parts == parts[: len(kept.parts)]
+    assert len(kept.settled) == len(note.settled) or not kept.parts
+
+
+@pytest.mark.parametrize(
+    ("begun", "crashes"),
+    [
+        ((), [(320, 384, 2)]),
+        ((322,), [(320, 322, 2), (322, 323, 3), (323, 384, 2)]),
+        ((320, 383), [(320, 321, 3), (321, 383, 2), (383, 384, 3)]),
+    ],
+)
+def test_one_message_of_a_frame_is_charged_and_its_neighbours_are_not(begun, crashes):
+    found = note_of(5, crashes=(crashed(5, 6, 2),), begun=frozenset(begun))
+
+    assert claim(Offer(5, text_of(found), 0, 6)).note.crashes == tuple(
+        Crashes(*one) for one in crashes
+    )
+
+
 class Owners(RuleBasedStateMachine):
-    """One partition, and owners in turn, who hand it over or die, against what really happened."""
+    """One partition, and owners in turn, who hand it over or die, against what really happened.
+
+    Of the records some are frames; `log` has how many messages each has. A place is an offset and
+    a part.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.end = 0
+        self.log: list[int] = []
         self.committed: tuple[int, str] | None = None
         self.offsets: Offsets | None = None
-        self.ever_out: set[int] = set()
-        self.ever_settled: set[int] = set()
-        self.durable: set[int] = set()
-        self.out: dict[int, object] = {}
-        self.counts: dict[int, int] = {}
-        self.begun: set[int] = set()
-        self.durably_begun: set[int] = set()
-        self.position = 0
+        self.ever_out: set[tuple[int, int]] = set()
+        self.ever_settled: set[tuple[int, int]] = set()
+        self.durable: set[tuple[int, int]] = set()
+        self.out: dict[tuple[int, int], object] = {}
+        self.counts: dict[tuple[int, int], int] = {}
+        self.begun: set[tuple[int, int]] = set()
+        self.durably_begun: set[tuple[int, int]] = set()
+        self.position = (0, 0)
+
+    def places(self, start=0, end=None):
+        end = len(self.log) if end is None else end
+        return [(o, part) for o in range(start, end) for part in range(self.log[o])]
 
     def store(self, marks):
         for mark in marks.values():
-            assert set(range(mark.offset)) <= self.ever_settled
+            assert set(self.places(0, mark.offset)) <= self.ever_settled
             self.committed = (mark.offset, mark.text)
-            self.durable |= {o for o in self.ever_settled if mark.covers(o)}
-            self.durably_begun = set(mark.note.begun)
+            self.durable |= {one for one in self.ever_settled if mark.covers(*one)}
+            self.durably_begun = {divmod(one, PARTS) for one in mark.note.begun}
+            assert not [one for one in self.out if mark.covers(*one)]
 
-    @rule(count=st.integers(1, 5))
-    def append(self, count):
-        self.end += count
+    @rule(records=st.lists(st.sampled_from([1, 1, 2, 3, 64]), min_size=1, max_size=3))
+    def append(self, records):
+        self.log += records
 
     @precondition(lambda self: self.offsets is None)
     @rule()
     def take_over(self):
         offset, text = self.committed or (None, "")
-        made = claim(Offer(offset, text, 0, self.end))
+        made = claim(Offer(offset, text, 0, len(self.log)))
         text = write(made.note)[0]
         self.committed = (made.note.base, text)
         self.offsets = Offsets()
         self.offsets.assign({0: made}, "topic")
-        self.position, self.out, self.begun = made.note.base, {}, set()
+        self.position, self.out, self.begun = (made.note.base, 0), {}, set()
         self.ever_settled &= self.durable  # what the last owner knew alone is forgotten
         self.durably_begun = set()
 
-    @precondition(lambda self: self.offsets is not None and self.position < self.end)
-    @rule(count=st.integers(1, 4))
+    @precondition(lambda self: self.offsets is not None)
+    @rule(count=st.integers(1, 70))
     def hand_out(self, count):
-        for offset in range(self.position, min(self.end, self.position + count)):
-            self.position = offset + 1
-            log = self.offsets.take(0, offset, 1)
-            assert (log is None) == (offset in self.durable)
+        for place in self.places(self.position[0]):
+            if place < self.position:
+                continue
+            if count == 0:
+                break
+            count -= 1
+            offset, part = place
+            self.position = (offset, part + 1)
+            log = self.offsets.take(0, offset, 1, part, self.log[offset])
+            assert (log is None) == (place in self.durable)
             if log is None:
                 continue
-            assert log.redelivered(offset) or offset not in self.ever_out
-            assert log.crashes(offset) == self.counts.get(offset, 0)
-            self.out[offset] = log
-            self.ever_out.add(offset)
+            assert log.redelivered(offset) or place not in self.ever_out
+            assert log.crashes(offset, part) == self.counts.get(place, 0)
+            self.out[place] = log
+            self.ever_out.add(place)
+        assert self.offsets.in_flight == self.offsets.in_flight_bytes == len(self.out)
 
     @precondition(lambda self: self.out)
     @rule(data=st.data())
     def settle(self, data):
-        offset = data.draw(st.sampled_from(sorted(self.out)))
-        assert self.out.pop(offset).settle(offset)
-        self.ever_settled.add(offset)
-        self.begun.discard(offset)
+        place = data.draw(st.sampled_from(sorted(self.out)))
+        log = self.out.pop(place)
+        assert [log.settle(*place), log.settle(*place)] == [True, False]
+        self.ever_settled.add(place)
+        self.begun.discard(place)
 
     @precondition(lambda self: self.out)
     @rule(data=st.data())
     def begin(self, data):
-        offset = data.draw(st.sampled_from(sorted(self.out)))
-        self.out[offset].begin(offset)
-        if self.counts.get(offset, 0) >= 2:
-            self.begun.add(offset)
-        assert self.out[offset].begun(offset) == (offset in self.begun)
+        place = data.draw(st.sampled_from(sorted(self.out)))
+        self.out[place].begin(*place)
+        if self.counts.get(place, 0) >= 2:
+            self.begun.add(place)
+        assert self.out[place].begun(*place) == (place in self.begun)
 
     @precondition(lambda self: self.offsets is not None)
     @rule(told=st.booleans())
@@ -258,13 +335,13 @@ class Owners(RuleBasedStateMachine):
         self.out = {}
 
     @precondition(lambda self: self.offsets is not None)
-    @rule(seen=st.integers(0, 3))
+    @rule(seen=st.lists(st.sampled_from([1, 3]), max_size=3))
     def die(self, seen):
-        self.end += seen
-        for offset in range(self.committed[0], self.end):
-            count = self.counts.get(offset, 0)
-            if count < 2 or offset in self.durably_begun:
-                self.counts[offset] = count + 1
+        self.log += seen
+        for place in self.places(self.committed[0]):
+            count = self.counts.get(place, 0)
+            if count < 2 or place in self.durably_begun:
+                self.counts[place] = count + 1
         self.offsets = None
         self.out = {}
         # Its successor comes at once: what is appended later is charged to nobody.

@@ -151,8 +151,40 @@ def test_a_late_commit_of_a_former_log_does_not_stop_the_new_one(held):
     assert places(held.committable()) == {0: 1}
 
 
+def test_a_frame_is_settled_when_all_its_parts_are(held):
+    logs = {part: held.take(0, 0, 10, part, 3) for part in range(3)}
+    held.take(0, 1, 10).settle(1)
+    steps = []
+    for part in (2, 0, 1):
+        assert logs[part].settle(0, part)
+        (mark,) = held.committable().values()
+        steps.append((mark.offset, [mark.covers(0, n) for n in range(3)], held.in_flight))
+
+    assert steps == [
+        (0, [False, False, True], 2),
+        (0, [True, False, True], 1),
+        (2, [True, True, True], 0),
+    ]
+
+
+def test_parts_that_were_not_taken_before_a_rebalance_come_after_it(held):
+    logs = [held.take(0, 0, 10, part, 4) for part in range(2)]
+    logs[0].settle(0, 0)
+    held.release()
+    held.assign({0: from_start(None)}, "topic-1")
+
+    again = [held.take(0, 0, 10, part, 4) is not None for part in range(4)]
+
+    assert again == [False, False, True, True]
+    assert (held.in_flight, held.in_flight_bytes) == (3, 30)
+    assert not held.take(0, 1, 10).settle(0, 0)
+
+
 class Group(RuleBasedStateMachine):
-    """One partition, one member of ours, others who take over, and a broker that remembers."""
+    """One partition, one member of ours, others who take over, and a broker that remembers.
+
+    Every third record is a frame of three messages; a place is an offset and a part.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -161,15 +193,23 @@ class Group(RuleBasedStateMachine):
         self.end = 0
         self.committed: int | None = None
         self.held = False
-        self.position = 0
-        self.in_flight: dict[tuple[int, int], object] = {}
-        self.done: set[int] = set()
-        self.by_others: set[int] = set()
+        self.position = (0, 0)
+        self.in_flight: dict[tuple[int, tuple[int, int]], object] = {}
+        self.done: set[tuple[int, int]] = set()
+        self.by_others: set[tuple[int, int]] = set()
         self.fetched = False
         self.known_as = 0
 
-    def flying(self) -> set[int]:
-        return {offset for generation, offset in self.in_flight if generation == self.generation}
+    def parts(self, offset):
+        return 3 if offset % 3 == 1 else 1
+
+    def places(self, start, end):
+        return [
+            (offset, part) for offset in range(start, end) for part in range(self.parts(offset))
+        ]
+
+    def flying(self):
+        return {place for generation, place in self.in_flight if generation == self.generation}
 
     @rule(count=st.integers(1, 5))
     def append(self, count):
@@ -182,10 +222,10 @@ class Group(RuleBasedStateMachine):
         if self.known_as != self.generation:
             # Made anew while it was held, which is told apart from before only now.
             self.forget()
-        self.held, self.position, self.fetched = True, self.committed or 0, False
+        self.held, self.position, self.fetched = True, (self.committed or 0, 0), False
         if self.committed is not None:
             for key in [k for k in self.in_flight if k == (self.generation, k[1])]:
-                if key[1] < self.committed:
+                if key[1][0] < self.committed:
                     self.by_others.add(key[1])
                     del self.in_flight[key]
 
@@ -194,33 +234,38 @@ class Group(RuleBasedStateMachine):
         self.done = set()
         self.in_flight = {k: v for k, v in self.in_flight.items() if k[0] != self.generation}
 
-    @precondition(lambda self: self.held and self.position < self.end)
+    @precondition(lambda self: self.held and self.position[0] < self.end)
     @rule(count=st.integers(1, 4))
     def fetch(self, count):
-        for _ in range(min(count, self.end - self.position)):
-            offset, self.position, self.fetched = self.position, self.position + 1, True
-            log = self.offsets.take(0, offset, 1)
+        ahead = [p for p in self.places(self.position[0], self.end) if p >= self.position]
+        for offset, part in ahead[:count]:
+            self.fetched = True
+            last = part + 1 == self.parts(offset)
+            self.position = (offset + 1, 0) if last else (offset, part + 1)
+            log = self.offsets.take(0, offset, 1, part, self.parts(offset))
 
-            assert (log is None) == (offset in self.flying() or offset in self.done)
+            place = (offset, part)
+            assert (log is None) == (place in self.flying() or place in self.done)
             if log is not None:
-                self.in_flight[self.generation, offset] = log
+                self.in_flight[self.generation, place] = log
 
     @precondition(lambda self: self.in_flight)
     @rule(data=st.data())
     def settle(self, data):
-        generation, offset = data.draw(st.sampled_from(sorted(self.in_flight)))
-        self.in_flight.pop((generation, offset)).settle(offset)
+        generation, place = data.draw(st.sampled_from(sorted(self.in_flight)))
+        self.in_flight.pop((generation, place)).settle(*place)
         if generation == self.generation:
-            self.done.add(offset)
+            self.done.add(place)
 
     @precondition(lambda self: self.held)
     @rule(arrives=st.booleans(), told=st.booleans())
     def commit(self, arrives, told):
         marks = self.offsets.committable()
         for mark in places(marks).values():
+            known = self.done | self.by_others | set(self.places(0, self.committed or 0))
             assert mark >= (self.committed or 0)  # equal where the answer to a commit was lost
-            assert not [offset for offset in self.flying() if marks[0].covers(offset)]
-            assert set(range(mark)) <= self.done | self.by_others | set(range(self.committed or 0))
+            assert not [place for place in self.flying() if marks[0].covers(*place)]
+            assert set(self.places(0, mark)) <= known
         if arrives and marks:
             self.committed = marks[0].offset
             if told:
@@ -236,14 +281,14 @@ class Group(RuleBasedStateMachine):
     @rule(data=st.data())
     def others_go_on(self, data):
         upto = data.draw(st.integers((self.committed or 0) + 1, self.end))
-        self.by_others |= set(range(self.committed or 0, upto))
+        self.by_others |= set(self.places(self.committed or 0, upto))
         self.committed = upto
 
     @precondition(lambda self: not self.held or self.fetched)
     @rule()
     def recreate(self):
         self.generation += 1
-        self.end, self.committed, self.position = 1, None, 0
+        self.end, self.committed, self.position = 1, None, (0, 0)
         self.done, self.by_others = set(), set()
         if self.held:
             self.fetch(1)

@@ -234,6 +234,28 @@ class RefusesWhatMustBeOnce(Sound):
             self._inner.send(address, message, on_sent, **options)
 
 
+class PacksWithoutHeaders(Sound):
+    def send(self, address, message, on_sent, *, packed=False, **options):
+        message = message._replace(headers=()) if packed else message
+        self.inner.send(address, message, on_sent, **options)
+
+
+class PacksTwoAndTwo(Sound):
+    """What is packed waits for another, whatever is sent meanwhile that is not."""
+
+    def __init__(self):
+        super().__init__()
+        self.waiting = {}
+
+    def send(self, address, message, on_sent, *, packed=False, **options):
+        if packed and address not in self.waiting:
+            self.waiting[address] = (message, on_sent)
+            return
+        self.inner.send(address, message, on_sent, **options)
+        if packed:
+            self.inner.send(address, *self.waiting.pop(address))
+
+
 class PreparesNoDeadLetters(Sound):
     def prepare(self, address, timeout, *, purpose="requests"):
         if purpose == "requests":
@@ -724,6 +746,8 @@ WHOLE = (
     AvoidsNothing,
     AvoidsWithKeysToo,
     RefusesWhatMustBeOnce,
+    PacksWithoutHeaders,
+    PacksTwoAndTwo,
     PreparesNoDeadLetters,
     CountsNobody,
     CountsForEver,

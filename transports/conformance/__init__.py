@@ -22,6 +22,7 @@ pytest.register_assert_rewrite(
     "transports.conformance.harness",
     "transports.conformance.inboxes",
     "transports.conformance.lifecycle",
+    "transports.conformance.packing",
     "transports.conformance.sending",
     "transports.conformance.sharing",
 )
@@ -32,6 +33,7 @@ from transports.conformance.custody import (  # noqa: E402 - as said above
 )
 from transports.conformance.inboxes import InboxConformance  # noqa: E402 - as said above
 from transports.conformance.lifecycle import LifecycleConformance  # noqa: E402 - as said above
+from transports.conformance.packing import PackingConformance  # noqa: E402 - as said above
 from transports.conformance.sending import SendingConformance  # noqa: E402 - as said above
 from transports.conformance.sharing import SharingConformance  # noqa: E402 - as said above
 
@@ -44,6 +46,7 @@ class TransportConformance(
     CustodyConformance,
     GroupConformance,
     InboxConformance,
+    PackingConformance,
     LifecycleConformance,
 ):
     """All of it. A subclass overrides `factory`, and `patience` where the default does not fit."""

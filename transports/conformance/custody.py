@@ -12,10 +12,10 @@ from transports.base import Address, Delivery, GroupState, Message, Receiver, Tr
 from transports.conformance.harness import Harness
 from transports.errors import SendUncertain, TransportError
 
-__all__ = ["CustodyConformance", "GroupConformance"]
+__all__ = ["CustodyConformance", "GroupConformance", "Told"]
 
 
-class _Told:
+class Told:
     """What `commit` told, in order. Thread-safe."""
 
     def __init__(self) -> None:
@@ -123,7 +123,7 @@ class CustodyConformance(Harness):
         self, transport: Transport, topic: str
     ) -> None:
         receiver, taken = self._sent_and_taken(transport, topic, 3)
-        told = [_Told() for _ in taken]
+        told = [Told() for _ in taken]
 
         for delivery, each in zip(taken, told, strict=True):
             delivery.ack()
@@ -139,7 +139,7 @@ class CustodyConformance(Harness):
     ) -> None:
         receiver, taken = self._sent_and_taken(transport, topic, 3)
         receiver.close(self.patience)
-        told = _Told()
+        told = Told()
 
         for delivery in taken:
             delivery.ack()

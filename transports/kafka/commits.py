@@ -8,7 +8,8 @@ succeeds, if the contents say it.
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from transports.kafka.offsets import Mark, PartitionLog
+from transports.kafka.ledger import position
+from transports.kafka.partition_log import Mark, PartitionLog
 
 __all__ = ["Commits", "Round", "Told", "Waiter", "tell"]
 
@@ -21,6 +22,7 @@ class Waiter(NamedTuple):
 
     log: PartitionLog
     offset: int
+    part: int
     begun: bool
     then: Callable[[bool], object]
 
@@ -116,9 +118,10 @@ class Commits:
 
 
 def _says(mark: Mark, waiter: Waiter) -> bool:
-    if waiter.begun:
-        return waiter.offset in mark.note.begun or mark.covers(waiter.offset)
-    return mark.covers(waiter.offset)
+    offset, part = waiter.offset, waiter.part
+    if waiter.begun and position(offset, part) in mark.note.begun:
+        return True
+    return mark.covers(offset, part)
 
 
 def tell(told: Told) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from transports.base import Delivery
 from transports.kafka.commits import Commits, Round, Told, Waiter, tell
-from transports.kafka.offsets import Offsets, PartitionLog
+from transports.kafka.offsets import Offsets
+from transports.kafka.partition_log import PartitionLog
 from transports.kafka.session import Session
 
 __all__ = ["Committer"]
@@ -30,22 +31,22 @@ class Committer:
 
     def commit(self, log: PartitionLog, delivery: Delivery, then: Callable[[bool], object]) -> None:
         """See `Delivery.commit`."""
-        offset = delivery.receipt.offset
+        _, _, offset, part = delivery.receipt
         with self._changed:
-            verdict = self._verdict(log, offset, acked=delivery.acked)
+            verdict = self._verdict(log, offset, part, acked=delivery.acked)
             if verdict is None:
-                waiter = Waiter(log, offset, begun=log.begun(offset), then=then)
+                waiter = Waiter(log, offset, part, begun=log.begun(offset, part), then=then)
                 self._begin(0.0, self._commits.add(waiter))
         if verdict is not None:
             then(verdict)
 
-    def _verdict(self, log: PartitionLog, offset: int, *, acked: bool) -> bool | None:
+    def _verdict(self, log: PartitionLog, offset: int, part: int, *, acked: bool) -> bool | None:
         """Say what is known of a message's settling without a commit; None: that must tell."""
         if acked and offset < (log.committed or 0):
             return True
-        if self._closed or not log.held or not (acked or log.in_flight(offset)):
+        if self._closed or not log.held or not (acked or log.in_flight(offset, part)):
             return False
-        return None if acked or log.begun(offset) else True
+        return None if acked or log.begun(offset, part) else True
 
     # On kafka-python's I/O thread
 

@@ -41,6 +41,8 @@ class KafkaConfig:
     """After how long new partitions are noticed at the latest."""
     max_message_bytes: int = 1_048_576
     """The largest message, headers included, and the `max.message.bytes` of created topics."""
+    frames: bool = True
+    """Whether messages that wait for one partition travel in one record, where both ends agree."""
     create_topics: bool = True
     """Whether a missing topic is created by `prepare` and `receiver`."""
     partitions: int = 12

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from transports.base import Delivery
-from transports.kafka.offsets import PartitionLog
+from transports.kafka.partition_log import PartitionLog
 
 __all__ = ["Share", "ShareOwner"]
 
@@ -12,8 +12,8 @@ __all__ = ["Share", "ShareOwner"]
 class ShareOwner(Protocol):
     """Whom a share asks. Any thread."""
 
-    def settle(self, log: PartitionLog, offset: int) -> bool: ...
-    def begin(self, log: PartitionLog, offset: int) -> None: ...
+    def settle(self, log: PartitionLog, offset: int, part: int) -> bool: ...
+    def begin(self, log: PartitionLog, offset: int, part: int) -> None: ...
     def commit(self, log: PartitionLog, delivery: Delivery, then: Callable[[bool], object]) -> None:
         """See `Delivery.commit`."""
 
@@ -31,11 +31,13 @@ class Share:
 
     def ack(self, delivery: Delivery) -> bool:
         """Take it out of flight; False if it is not."""
-        return self._owner.settle(self.log, delivery.receipt.offset)
+        _, _, offset, part = delivery.receipt
+        return self._owner.settle(self.log, offset, part)
 
     def begin(self, delivery: Delivery) -> None:
         """Note that work on it begins, where it is a suspect."""
-        self._owner.begin(self.log, delivery.receipt.offset)
+        _, _, offset, part = delivery.receipt
+        self._owner.begin(self.log, offset, part)
 
     def commit(self, delivery: Delivery, then: Callable[[bool], object]) -> None:
         """Tell when that is durable."""

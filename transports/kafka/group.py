@@ -21,8 +21,10 @@ from transports.kafka.committer import Committer
 from transports.kafka.config import KafkaConfig
 from transports.kafka.custody import Share
 from transports.kafka.fork import check_not_forked
+from transports.kafka.frames import take_apart
 from transports.kafka.ledger import Claim
-from transports.kafka.offsets import Offsets, PartitionLog
+from transports.kafka.offsets import Offsets
+from transports.kafka.partition_log import PartitionLog
 from transports.kafka.records import Record
 from transports.kafka.session import Session
 from transports.kafka.topics import ensure_topic
@@ -109,11 +111,12 @@ class SharedReceiver:
     # From the session's thread, and kafka-python's I/O thread
 
     def arrived(self, session: Session, polled: Sequence[tuple[int, list[Record]]]) -> None:
-        """Queue what a poll brought."""
+        """Queue what a poll brought, frames taken apart."""
+        apart = [(partition, take_apart(records)) for partition, records in polled]
         with self._changed:
             if session is not self._session or self._closed or self._revoking:
                 return
-            for partition, records in polled:
+            for partition, records in apart:
                 self._queue.extend([(partition, record) for record in records])
                 self._queued_bytes += sum(record.size for record in records)
             if session.member is not None and self._load() >= 1.0:
@@ -201,31 +204,31 @@ class SharedReceiver:
         shares = self._shares
         while self._queue and len(deliveries) < room and space > 0:
             partition, record = self._queue.popleft()
-            offset, timestamp, message, size, problem = record
+            offset, timestamp, message, size, problem, part, parts = record
             self._queued_bytes -= size
-            log = self._offsets.take(partition, offset, size)
+            log = self._offsets.take(partition, offset, size, part, parts)
             if log is None:
                 continue
             share = shares.get(log)
             if share is None:
                 share = shares[log] = Share(self, log)
             space -= size
-            receipt = Receipt(self._topic, partition, offset)
+            receipt = Receipt(self._topic, partition, offset, part)
             delivery = Delivery(message, receipt, timestamp / 1000, share, problem=problem)
             if log.redelivered(offset):
                 delivery.redelivered = True
-                delivery.crashes = log.crashes(offset)
+                delivery.crashes = log.crashes(offset, part)
             deliveries.append(delivery)
         self._starved = bool(self._queue)
         return deliveries
 
     # Without the lock
 
-    def settle(self, log: PartitionLog, offset: int) -> bool:
+    def settle(self, log: PartitionLog, offset: int, part: int) -> bool:
         """Take a message out of flight; False if it is not, or is no longer ours to settle."""
         with self._changed:
             held = log.held
-            if not log.settle(offset):
+            if not log.settle(offset, part):
                 return False
             full = self._paused or self._starved
             member = self._session.member if self._revoking else None
@@ -235,10 +238,10 @@ class SharedReceiver:
             member.settled()
         return held
 
-    def begin(self, log: PartitionLog, offset: int) -> None:
+    def begin(self, log: PartitionLog, offset: int, part: int) -> None:
         """Note that work on a suspect begins."""
         with self._changed:
-            log.begin(offset)
+            log.begin(offset, part)
 
     def commit(self, log: PartitionLog, delivery: Delivery, then: Callable[[bool], object]) -> None:
         """See `Delivery.commit`."""

@@ -19,6 +19,7 @@ from transports.kafka.driver.consume import Reader
 from transports.kafka.driver.fetch import UnreadableBatch
 from transports.kafka.errors import topic_failure
 from transports.kafka.fork import check_not_forked
+from transports.kafka.frames import take_apart
 from transports.kafka.records import Record
 from transports.kafka.topics import ensure_topic
 from transports.kafka.unreadable import Strikes
@@ -117,11 +118,11 @@ class Inbox:
             return []
         if not polled:
             self._check_topic()
-        return [self._delivery(record) for _, records in polled for record in records]
+        return [self._delivery(record) for _, records in polled for record in take_apart(records)]
 
     def _delivery(self, record: Record) -> Delivery:
         topic, partition = self._address
-        receipt = Receipt(topic, partition or 0, record.offset)
+        receipt = Receipt(topic, partition or 0, record.offset, record.part)
         timestamp = record.timestamp / 1000
         return Delivery(record.message, receipt, timestamp, _UNSHARED, problem=record.problem)
 

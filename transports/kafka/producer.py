@@ -9,7 +9,7 @@ resolver's thread, once, unless it is too late: `_abandoned`, also under `_turns
 import random
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from transports import failpoints
@@ -18,6 +18,8 @@ from transports.errors import MessageRefused, TransportClosed, TransportError
 from transports.kafka.broker_clock import BrokerClock
 from transports.kafka.config import KafkaConfig
 from transports.kafka.connection import connect, driver_settings
+from transports.kafka.lane import Entry
+from transports.kafka.outbox import Outbox
 from transports.kafka.partitioner import StickySpread, partition_for_key
 from transports.kafka.resolver import Resolver, Topics, Waiting
 from transports.log import get_logger
@@ -54,6 +56,7 @@ class SendPath:
         self._routes: dict[str, _Route] = {}
         self._limits: dict[str, int] = {}
         self._turns = threading.Lock()
+        self._outbox = Outbox(self, config.delivery_timeout, config.max_message_bytes // 2)
         self._resolver = Resolver(
             f"rpc-kafka-resolver-{config.client_id}",
             patience=config.address_timeout,
@@ -71,6 +74,7 @@ class SendPath:
         *,
         avoid: Collection[int] = (),
         once: bool = False,
+        packed: bool = False,
     ) -> None:
         """Queue `message`; see `Transport.send`."""
         if failpoints.on and failpoints.hit("producer.before_send"):
@@ -80,9 +84,9 @@ class SendPath:
             return
         if not (
             self._resolver.engaged
-            and self._resolver.wait_behind(Waiting(address, message, on_sent, avoid, once))
+            and self._resolver.wait_behind(Waiting(address, message, on_sent, avoid, once, packed))
         ):
-            self._dispatch(address, message, on_sent, avoid, once=once)
+            self._dispatch(address, message, on_sent, avoid, once=once, packed=packed)
 
     def now(self) -> float | None:
         """Return the brokers' time; None until one has acknowledged a message with its time."""
@@ -108,6 +112,7 @@ class SendPath:
         with self._turns:
             self._abandoned = True
         if self._producer is not None:
+            self._outbox.close()
             self._producer.close(max(0.0, deadline - time.monotonic()))
 
     def _dispatch(
@@ -118,20 +123,21 @@ class SendPath:
         avoid: Collection[int],
         *,
         once: bool,
+        packed: bool,
     ) -> None:
         topic, partition = address
         producer = self._producer
         route = None if producer is None else self._route(topic, producer)
         if producer is None or route is None:
-            waiting = Waiting(address, message, on_sent, avoid, once)
+            waiting = Waiting(address, message, on_sent, avoid, once, packed)
             self._resolver.park(waiting, whole_topic=True)
         elif partition is None:
-            place = self._choose(producer, route, message.key, avoid)
-            self._put(producer, place, message, on_sent, once=once)
+            place = self._choose(route, message.key, avoid)
+            self._put(place, message, on_sent, once=once, packed=packed)
         elif 0 <= partition < len(route.places):
-            self._put(producer, route.places[partition], message, on_sent, once=once)
+            self._put(route.places[partition], message, on_sent, once=once, packed=packed)
         else:
-            waiting = Waiting(address, message, on_sent, avoid, once)
+            waiting = Waiting(address, message, on_sent, avoid, once, packed)
             self._resolver.park(waiting, whole_topic=False)
 
     def _route(self, topic: str, producer: "Producer") -> _Route | None:
@@ -149,24 +155,32 @@ class SendPath:
         self._routes[topic] = route
         return route
 
-    def _choose(
-        self, producer: "Producer", route: _Route, key: bytes | None, avoid: Collection[int]
-    ) -> Address:
+    def _choose(self, route: _Route, key: bytes | None, avoid: Collection[int]) -> Address:
         if key is not None:
             return route.places[partition_for_key(key, len(route.places))]
         shunned = {route.places[n] for n in avoid if 0 <= n < len(route.places)} if avoid else ()
         with self._turns:
-            return route.spread.choose(route.led, producer.waits, shunned)
+            return route.spread.choose(route.led, self._waits, shunned)
+
+    def _waits(self, place: Address) -> bool:
+        """Whether what is sent there now can go with others."""
+        producer = self._producer
+        return self._outbox.waits(place) or (producer is not None and producer.waits(place))
 
     def _put(
-        self,
-        producer: "Producer",
-        place: Address,
-        message: Message,
-        on_sent: OnSent,
-        *,
-        once: bool,
+        self, place: Address, message: Message, on_sent: OnSent, *, once: bool, packed: bool
     ) -> None:
+        if packed or self._outbox.knows(place):
+            self._outbox.send(place, message, on_sent, once=once, packed=packed)
+        else:
+            self.write(place, message, on_sent, once=once)
+
+    def write(self, place: Address, message: Message, on_sent: OnSent, *, once: bool) -> None:
+        """Queue a record; `on_sent` is told once. For the outbox, once there is a producer."""
+        producer = self._producer
+        if producer is None:
+            on_sent(TransportClosed(self._closed or "the transport is not open"))
+            return
         limit = self._limits.get(place.topic) if self._limits else None
         try:
             producer.put(place, message, on_sent, once=once, limit=limit)
@@ -176,10 +190,19 @@ class SendPath:
             # Whatever is in a message that is none: nobody waits for ever, and no thread ends of it
             on_sent(MessageRefused(f"a message to {place.topic} can't be written: {reason}"))
 
+    def turn_back(self, place: Address, entries: Sequence[Entry]) -> bool:
+        """Let messages wait for their topic, where it is gone. For the outbox."""
+        producer = self._producer
+        if producer is None or producer.view(place.topic) is not None:
+            return False
+        for message, on_sent, once, packed, _ in entries:
+            self._dispatch(place, message, on_sent, (), once=once, packed=packed)
+        return True
+
     def _go_on(self, waiting: Waiting) -> None:
         """Send what has waited. On the resolver's thread."""
-        address, message, on_sent, avoid, once = waiting
-        self._dispatch(address, message, on_sent, avoid, once=once)
+        address, message, on_sent, avoid, once, packed = waiting
+        self._dispatch(address, message, on_sent, avoid, once=once, packed=packed)
 
     def _lost(self) -> list[str]:
         """Forget topics that the brokers know no more, and name them. On the resolver's thread."""

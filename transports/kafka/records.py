@@ -25,6 +25,10 @@ class Record(NamedTuple):
     message: Message
     size: int
     problem: str | None = None
+    part: int = 0
+    """Which message of its frame it is, where it was in one."""
+    parts: int = 1
+    """How many messages that frame has."""
 
 
 class _Shape(NamedTuple):

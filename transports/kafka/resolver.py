@@ -62,6 +62,7 @@ class Waiting(NamedTuple):
     on_sent: OnSent
     avoid: Collection[int] = ()
     once: bool = False
+    packed: bool = False
 
 
 def judge(

@@ -53,6 +53,11 @@ class KafkaTransport(Transport):
         return self._config.client_id
 
     @property
+    def frames(self) -> bool:
+        """Whether messages are packed; see `Transport.frames`."""
+        return self._config.frames
+
+    @property
     def config(self) -> KafkaConfig:
         """What the transport was told."""
         return self._config
@@ -97,8 +102,8 @@ class KafkaTransport(Transport):
         packed: bool = False,
     ) -> None:
         """Queue `message`; see `Transport.send`. Never waits for the network."""
-        del packed
-        self._sends.send(address, message, on_sent, avoid=avoid, once=once)
+        packed = packed and self._config.frames
+        self._sends.send(address, message, on_sent, avoid=avoid, once=once, packed=packed)
 
     def receiver(self, address: Address, *, shared: bool) -> Receiver:
         """Open a receiver; see `Transport.receiver`.
