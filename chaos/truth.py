@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
@@ -21,7 +22,7 @@ _POLL = 0.2
 
 
 class Record(NamedTuple):
-    """One record, as far as the checker looks at it."""
+    """One message, as far as the checker looks at it."""
 
     topic: str
     partition: int
@@ -32,6 +33,8 @@ class Record(NamedTuple):
     """The call id in hexadecimal; empty where there is none."""
     client: str
     """The client instance that asked, or that is answered."""
+    part: int = 0
+    """Which message of its record it is, where several share one."""
 
 
 class Truth(NamedTuple):
@@ -93,14 +96,30 @@ def _read(consumer: Consumer, topic: str, timeout: float) -> Iterator[Record]:
         for message in batch:
             if message.error():
                 raise RuntimeError(f"{topic}: {message.error()}")
-            yield _record(message)
+            yield from _messages(message)
         for place in consumer.position([TopicPartition(topic, partition) for partition in ends]):
             if place.offset >= ends[place.partition]:  # also past records that are no messages
                 del ends[place.partition]
 
 
-def _record(message) -> Record:
-    headers = {name: value or b"" for name, value in message.headers() or ()}
+def _messages(message) -> Iterator[Record]:
+    """Yield what stands in one record: a message, or all of a frame as docs/wire.md has it."""
+    headers = message.headers() or []
+    if not headers or headers[0][0] != "rpc-frame":
+        yield _record(message, headers, 0)
+        return
+    try:
+        packed = msgspec.msgpack.decode(message.value())
+        shared: list = []
+        for part, (same, own, _key, _body) in enumerate(packed):
+            shared = shared[:same] + own
+            yield _record(message, shared, part)
+    except (msgspec.MsgspecError, TypeError, ValueError):
+        yield _record(message, [], 0)  # it is one of the records that are no requests
+
+
+def _record(message, pairs: Iterable, part: int) -> Record:
+    headers = {name: value or b"" for name, value in pairs}
     return Record(
         message.topic(),
         message.partition(),
@@ -108,6 +127,7 @@ def _record(message) -> Record:
         headers.get("rpc-kind", b"").decode("ascii", "replace"),
         headers.get("kafka_correlationId", b"").hex(),
         headers.get("rpc-client", b"").decode("utf-8", "replace"),
+        part,
     )
 
 

@@ -12,13 +12,13 @@ __all__ = ["commits", "key_order", "ownership"]
 
 
 def key_order(run: Run) -> Iterator[Violation]:
-    """I9: requests of one key are first started in the order of their offsets, one at a time.
+    """I9: requests of one key are first started in the order of their places, one at a time.
 
     A replay by the next owner starts them again, which is not looked at; nor is the order of what
     is started without a word on where it stands.
     """
     highest: dict[tuple[str, int, str], Event] = {}
-    seen: set[tuple[str, int, int]] = set()
+    seen: set[tuple[str, int, int, int]] = set()
     running: dict[tuple[str, str, str], Event] = {}
     lanes: dict[tuple[str, str], tuple[str, str, str]] = {}
     for event in run.sequence("start", "finish"):
@@ -37,17 +37,22 @@ def key_order(run: Run) -> Iterator[Violation]:
         running[lane] = event
         if "offset" not in event:
             continue
-        place = (event["topic"], event["partition"], event["offset"])
+        place = (event["topic"], event["partition"], *_within(event))
         if place in seen:
             continue
         seen.add(place)
         which = (event["topic"], event["partition"], event["key"])
         before = highest.get(which)
-        if before is not None and before["offset"] > event["offset"]:
+        if before is not None and _within(before) > _within(event):
             what = f"key {event['key']}: {event['offset']} is started after {before['offset']}"
             yield Violation("I9", event["call"], what, (before, event))
         else:
             highest[which] = event
+
+
+def _within(event: Event) -> tuple[int, int]:
+    """Return where in its partition something stands."""
+    return event["offset"], event.get("part", 0)
 
 
 def commits(run: Run) -> Iterator[Violation]:

@@ -26,16 +26,18 @@ def receipts(run: Run) -> Iterator[Violation]:
     if run.truth is None:
         return
     places = {
-        (record.topic, record.partition, record.offset): record for record in run.truth.records
+        (record.topic, record.partition, record.offset, record.part): record
+        for record in run.truth.records
     }
     read = {record.topic for record in run.truth.records}
     for call in run.invoked():
         for acked in call.acked:
-            place = (acked["topic"], acked["partition"], acked["offset"])
+            part = acked.get("part", 0)
+            place = (acked["topic"], acked["partition"], acked["offset"], part)
             record = places.get(place)
             if acked["topic"] not in read and record is None:
                 yield Violation("I19", call.id, f"nothing stands in {acked['topic']}", call.story)
             elif record is None or record.call != call.id:
                 found = "nothing" if record is None else f"{record.kind} {record.call}"
-                where = f"{acked['topic']}[{acked['partition']}]@{acked['offset']}"
+                where = f"{acked['topic']}[{acked['partition']}]@{acked['offset']}.{part}"
                 yield Violation("I19", call.id, f"at {where} stands {found}", call.story)

@@ -617,3 +617,34 @@ def test_a_million_events_are_checked_in_seconds():
     assert violations == []
     assert len(story.events) > 800_000
     assert time.process_time() - began < 30  # about 5 s on a quiet machine
+
+
+def framed(story, parts=(0, 1)):
+    """Let two requests of one key stand in one record, and be started in the order of `parts`."""
+    for call, part in zip(("f1", "f2"), parts, strict=True):
+        story.call(call, 6.0 + (call == "f2"), offset=5, mode="keyed", key="y")
+        for event in story.events:
+            if event.get("call") == call and "offset" in event:
+                event["part"] = part
+    story.records = [
+        record._replace(part=parts[record.call == "f2"])
+        if record.kind == "request" and record.call in {"f1", "f2"}
+        else record
+        for record in story.records
+    ]
+    return story
+
+
+def test_messages_of_one_frame_are_told_apart():
+    assert found(framed(Story())) == set()
+
+
+def test_the_order_of_one_key_within_a_frame_is_looked_at():
+    assert found(framed(Story(), parts=(1, 0))) == {"I9"}
+
+
+def test_a_request_that_stands_in_another_part_than_was_told_is_found():
+    story = framed(Story())
+    story.records = [record._replace(part=0) for record in story.records]
+
+    assert "I19" in found(story)

@@ -95,7 +95,7 @@ class CustodyConformance(Harness):
         self, transport: Transport, topic: str
     ) -> None:
         receiver, (begun, settled) = self._sent_and_taken(transport, topic, 2)
-        told = _Told()
+        told = Told()
 
         settled.ack()
         begun.begin()
