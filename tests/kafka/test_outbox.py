@@ -21,7 +21,7 @@ def bodies(message):
     return [one.body for one in unpack(message)] if framed else [message.body]
 
 
-class Quayside:
+class Writer:
     """Who writes, in the test's hands: what is written waits in `records` for its answer."""
 
     def __init__(self):
@@ -56,9 +56,9 @@ class Sender:
     """An outbox over a quayside, and what was told of each body."""
 
     def __init__(self):
-        self.shore = Quayside()
+        self.writer = Writer()
         self.now = 0.0
-        self.outbox = Outbox(self.shore, 30.0, clock=lambda: self.now)
+        self.outbox = Outbox(self.writer, 30.0, clock=lambda: self.now)
         self.told = {}
 
     def send(self, *names, packed=True, once=False, body=b""):
@@ -76,16 +76,16 @@ def sender():
 def test_one_message_alone_goes_at_once_as_it_is(sender):
     sender.send(b"a")
 
-    assert [message for message, _ in sender.shore.records] == [Message(b"a")]
+    assert [message for message, _ in sender.writer.records] == [Message(b"a")]
 
 
 def test_what_comes_while_one_is_under_way_goes_together_when_that_is_acknowledged(sender):
     sender.send(b"a", b"b", b"c", b"d")
-    before = list(sender.shore.written)
-    sender.shore.answer(0, Receipt(*PLACE, 10))
-    sender.shore.answer(1, Receipt(*PLACE, 11))
+    before = list(sender.writer.written)
+    sender.writer.answer(0, Receipt(*PLACE, 10))
+    sender.writer.answer(1, Receipt(*PLACE, 11))
 
-    assert (before, sender.shore.written) == ([[b"a"]], [[b"a"], [b"b", b"c", b"d"]])
+    assert (before, sender.writer.written) == ([[b"a"]], [[b"a"], [b"b", b"c", b"d"]])
     assert sender.told == {
         b"a": [Receipt(*PLACE, 10)],
         b"b": [Receipt(*PLACE, 11, 0)],
@@ -100,32 +100,32 @@ def test_what_may_not_be_packed_passes_what_is_under_way_but_nothing_that_waits(
     sender.send(b"c")
     sender.send(b"d", packed=False)
     sender.send(b"e", b"f")
-    sender.shore.answer(0, Receipt(*PLACE, 10))
+    sender.writer.answer(0, Receipt(*PLACE, 10))
 
-    assert sender.shore.written == [[b"a"], [b"b"], [b"c"], [b"d"], [b"e", b"f"]]
+    assert sender.writer.written == [[b"a"], [b"b"], [b"c"], [b"d"], [b"e", b"f"]]
 
 
 def test_messages_to_be_appended_once_share_no_record_with_others(sender):
     sender.send(b"a", b"b", b"c")
     sender.send(b"d", b"e", once=True)
     sender.send(b"f")
-    sender.shore.answer(0, Receipt(*PLACE, 10))
+    sender.writer.answer(0, Receipt(*PLACE, 10))
 
-    assert sender.shore.written == [[b"a"], [b"b", b"c"], [b"d", b"e"], [b"f"]]
-    assert sender.shore.once == [False, False, True, False]
+    assert sender.writer.written == [[b"a"], [b"b", b"c"], [b"d", b"e"], [b"f"]]
+    assert sender.writer.once == [False, False, True, False]
 
 
 @pytest.mark.parametrize("kind", [MessageTooLarge, MessageRefused])
 def test_a_frame_that_is_refused_is_sent_again_message_by_message(sender, kind):
     sender.send(b"a", b"guilty", b"b", b"c")
-    sender.shore.answer(0, Receipt(*PLACE, 1))
-    sender.shore.answer(1, kind("not this"))
+    sender.writer.answer(0, Receipt(*PLACE, 1))
+    sender.writer.answer(1, kind("not this"))
     sender.send(b"d")
-    sender.shore.answer(2, kind("not this"))
+    sender.writer.answer(2, kind("not this"))
     for n in (3, 4):
-        sender.shore.answer(n, Receipt(*PLACE, n))
+        sender.writer.answer(n, Receipt(*PLACE, n))
 
-    assert sender.shore.written[2:] == [[b"guilty"], [b"b"], [b"c"], [b"d"]]
+    assert sender.writer.written[2:] == [[b"guilty"], [b"b"], [b"c"], [b"d"]]
     assert [type(told[0]).__name__ for told in list(sender.told.values())[:4]] == [
         "Receipt", kind.__name__, "Receipt", "Receipt",
     ]  # fmt: skip
@@ -133,25 +133,25 @@ def test_a_frame_that_is_refused_is_sent_again_message_by_message(sender, kind):
 
 def test_frames_get_smaller_where_one_was_too_large(sender):
     sender.send(b"-", *(b"%d" % n for n in range(20)), body=b"x" * 10_000)
-    sender.shore.answer(0, Receipt(*PLACE, 0))
-    assert [len(one) for one in sender.shore.written] == [1, 13, 7]
-    sender.shore.answer(1, MessageTooLarge("as the topic says"))
+    sender.writer.answer(0, Receipt(*PLACE, 0))
+    assert [len(one) for one in sender.writer.written] == [1, 13, 7]
+    sender.writer.answer(1, MessageTooLarge("as the topic says"))
     sender.send(*(b"again %d" % n for n in range(10)), body=b"x" * 10_000)
-    for n in range(2, len(sender.shore.records)):
-        sender.shore.answer(n, Receipt(*PLACE, n))
+    for n in range(2, len(sender.writer.records)):
+        sender.writer.answer(n, Receipt(*PLACE, n))
 
-    assert [len(one) for one in sender.shore.written[2 + 1 + 13 - 1 + 1 :]] == [6, 4]
+    assert [len(one) for one in sender.writer.written[2 + 1 + 13 - 1 + 1 :]] == [6, 4]
 
 
 def test_an_error_is_told_to_all_of_a_frame_and_the_next_go(sender):
     sender.send(b"a", b"b", b"c")
-    sender.shore.answer(0, Receipt(*PLACE, 0))
+    sender.writer.answer(0, Receipt(*PLACE, 0))
     sender.send(b"d")
     error = Unreachable("no broker")
-    sender.shore.answer(1, error)
+    sender.writer.answer(1, error)
 
     assert (sender.told[b"b"], sender.told[b"c"]) == ([error], [error])
-    assert sender.shore.written[-1] == [b"d"]
+    assert sender.writer.written[-1] == [b"d"]
 
 
 def test_what_waited_longer_than_patience_is_given_up_unsent(sender):
@@ -159,32 +159,32 @@ def test_what_waited_longer_than_patience_is_given_up_unsent(sender):
     sender.now = 20.0
     sender.send(b"c")
     sender.now = 31.0
-    sender.shore.answer(0, Unreachable("no broker"))
+    sender.writer.answer(0, Unreachable("no broker"))
 
     assert [type(told) for told in sender.told[b"b"]] == [Unreachable]
-    assert sender.shore.written == [[b"a"], [b"c"]]
+    assert sender.writer.written == [[b"a"], [b"c"]]
 
 
 def test_messages_to_a_topic_that_is_gone_go_back_one_by_one(sender):
     sender.send(b"a", b"b", b"c")
-    sender.shore.gone = True
-    sender.shore.answer(0, Receipt(*PLACE, 0))
-    sender.shore.gone = False
+    sender.writer.gone = True
+    sender.writer.answer(0, Receipt(*PLACE, 0))
+    sender.writer.gone = False
     sender.send(b"d")
 
-    assert sender.shore.returned == [b"b", b"c"]
-    assert sender.shore.written == [[b"a"], [b"d"]]
+    assert sender.writer.returned == [b"b", b"c"]
+    assert sender.writer.written == [[b"a"], [b"d"]]
 
 
 def test_closing_writes_what_waits(sender):
     sender.send(b"a", b"b", b"c")
     sender.outbox.close()
 
-    assert sender.shore.written == [[b"a"], [b"b", b"c"]]
+    assert sender.writer.written == [[b"a"], [b"b", b"c"]]
 
 
 def test_a_sender_that_is_told_may_send_again_at_once(sender):
-    sender.shore.refuses = lambda _: TransportClosed("closed")
+    sender.writer.refuses = lambda _: TransportClosed("closed")
     told = []
 
     def again(outcome):
@@ -201,23 +201,23 @@ def test_a_message_that_is_none_spoils_nothing_for_its_neighbours(sender):
     sender.send(b"a", b"b")
     sender.outbox.send(PLACE, None, [].append, once=False, packed=True)
     sender.send(b"c")
-    sender.shore.answer(0, Receipt(*PLACE, 0))
+    sender.writer.answer(0, Receipt(*PLACE, 0))
 
-    assert [message and message.body for message, _ in sender.shore.records] == [
+    assert [message and message.body for message, _ in sender.writer.records] == [
         b"a", b"b", None, b"c",
     ]  # fmt: skip
 
 
 def test_threads_that_send_together_keep_each_its_order_and_are_all_told():
     sender, threads = Sender(), []
-    shore, told = sender.shore, Counter()
+    writer, told = sender.writer, Counter()
     lock, stop = threading.Lock(), threading.Event()
 
     def answer():
         done = 0
-        while not stop.is_set() or done < len(shore.records):
-            while done < len(shore.records):
-                shore.answer(done, Receipt(*PLACE, done))
+        while not stop.is_set() or done < len(writer.records):
+            while done < len(writer.records):
+                writer.answer(done, Receipt(*PLACE, done))
                 done += 1
 
     def send(name):
@@ -241,7 +241,7 @@ def test_threads_that_send_together_keep_each_its_order_and_are_all_told():
     answering.join()
 
     assert told == Counter((name, n) for name in range(4) for n in range(500))
-    flat = [tuple(map(int, body.split())) for record in shore.written for body in record]
+    flat = [tuple(map(int, body.split())) for record in writer.written for body in record]
     for name in range(4):
         assert [n for who, n in flat if who == name] == list(range(500))
 
@@ -258,11 +258,11 @@ class Sends(RuleBasedStateMachine):
 
     @property
     def open_records(self):
-        return self.sender.shore.records[self.answered :]
+        return self.sender.writer.records[self.answered :]
 
     def packed_open(self):
         """Return those under way for whose answer others wait."""
-        return [told for _, told in self.open_records if type(told).__name__ == "_Voyage"]
+        return [told for _, told in self.open_records if type(told).__name__ == "_Answer"]
 
     @rule(packed=st.booleans(), once=st.booleans(), count=st.integers(1, 70))
     def send(self, packed, once, count):
@@ -282,7 +282,7 @@ class Sends(RuleBasedStateMachine):
             "fail": Unreachable("no broker"),
         }[how]
         self.spoilt = self.spoilt or how == "large"
-        self.sender.shore.answer(place, outcome)
+        self.sender.writer.answer(place, outcome)
 
     @rule()
     def close(self):
@@ -295,7 +295,7 @@ class Sends(RuleBasedStateMachine):
 
     @invariant()
     def records_are_bounded_and_in_order(self):
-        written = self.sender.shore.written
+        written = self.sender.writer.written
         assert all(len(record) <= MOST_MESSAGES for record in written)
         flat = [body for record in written for body in record]
         assert self.spoilt or flat == sorted(flat)

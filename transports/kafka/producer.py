@@ -18,8 +18,8 @@ from transports.errors import MessageRefused, TransportClosed, TransportError
 from transports.kafka.broker_clock import BrokerClock
 from transports.kafka.config import KafkaConfig
 from transports.kafka.connection import connect, driver_settings
-from transports.kafka.lane import Entry
 from transports.kafka.outbox import Outbox
+from transports.kafka.partition_queue import Entry
 from transports.kafka.partitioner import StickySpread, partition_for_key
 from transports.kafka.resolver import Resolver, Topics, Waiting
 from transports.log import get_logger

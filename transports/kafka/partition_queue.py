@@ -11,7 +11,7 @@ from typing import NamedTuple
 from transports.base import Message, OnSent
 from transports.kafka.frames import MOST_BYTES, pack
 
-__all__ = ["Entry", "Lane", "Load", "loads", "singles"]
+__all__ = ["Entry", "Outgoing", "PartitionQueue", "outgoing", "singles"]
 
 
 class Entry(NamedTuple):
@@ -26,18 +26,18 @@ class Entry(NamedTuple):
     """When it came, in seconds on the monotonic clock."""
 
 
-class Load(NamedTuple):
+class Outgoing(NamedTuple):
     """One record to be written, for one message or for several."""
 
     message: Message
     entries: Sequence[Entry]
 
 
-class Lane:
+class PartitionQueue:
     """The messages for one partition. Guarded by its owner's lock.
 
-    What it gave out is under way until `landed` has been told of each record. Whoever writes what
-    `depart` gave out counts as one more record until done, so that nothing overtakes it.
+    What it gave out is under way until `answered` has been told of each record. Whoever writes what
+    `drain` gave out counts as one more record until done, so that nothing overtakes it.
     """
 
     __slots__ = ("_most_bytes", "_under_way", "_waiting", "_writing")
@@ -63,13 +63,13 @@ class Lane:
         """How long a frame may be."""
         return self._most_bytes
 
-    def enter(self, entry: Entry) -> bool:
-        """Let a message in; tell whether its sender is to call `depart` for it."""
+    def put(self, entry: Entry) -> bool:
+        """Let a message in; tell whether its sender is to call `drain` for it."""
         self._waiting.append(entry)
         return not self._under_way
 
-    def depart(self, *, forced: bool = False) -> list[Entry]:
-        """Return all that waits, to be written now, and then to be told of by `written`.
+    def drain(self, *, forced: bool = False) -> list[Entry]:
+        """Return all that waits, to be written now, and then to be told of by `drained`.
 
         Nothing while something is under way, unless `forced`.
         """
@@ -85,13 +85,13 @@ class Lane:
         """Note that so many records are about to be written."""
         self._under_way += records
 
-    def written(self) -> bool:
-        """Note that all is written; tell whether to depart again."""
+    def drained(self) -> bool:
+        """Note that all is written; tell whether to drain again."""
         self._writing = False
-        return self.landed()
+        return self.answered()
 
-    def landed(self) -> bool:
-        """Note that it is known of one record what became of it; tell whether to depart."""
+    def answered(self) -> bool:
+        """Note that it is known of one record what became of it; tell whether to drain."""
         self._under_way -= 1
         return not self._under_way and bool(self._waiting)
 
@@ -100,13 +100,13 @@ class Lane:
         self._most_bytes //= 2
 
 
-def loads(entries: Sequence[Entry], most_bytes: int) -> list[Load]:
+def outgoing(entries: Sequence[Entry], most_bytes: int) -> list[Outgoing]:
     """Return the records for `entries`, in their order.
 
     Messages that must not be appended twice share no record with others: what becomes of a record
     becomes of all that is in it.
     """
-    made: list[Load] = []
+    made: list[Outgoing] = []
     start = 0
     while start < len(entries):
         first, end = entries[start], start + 1
@@ -114,23 +114,23 @@ def loads(entries: Sequence[Entry], most_bytes: int) -> list[Load]:
             while end < len(entries) and entries[end].packed and entries[end].once == first.once:
                 end += 1
         run = entries[start:end]
-        made += _packed(run, most_bytes) if len(run) > 1 else [Load(first.message, run)]
+        made += _packed(run, most_bytes) if len(run) > 1 else [Outgoing(first.message, run)]
         start = end
     return made
 
 
-def _packed(run: Sequence[Entry], most_bytes: int) -> list[Load]:
-    made: list[Load] = []
+def _packed(run: Sequence[Entry], most_bytes: int) -> list[Outgoing]:
+    made: list[Outgoing] = []
     at = 0
     try:
         for message, count in pack([entry.message for entry in run], most_bytes):
-            made.append(Load(message, run[at : at + count]))
+            made.append(Outgoing(message, run[at : at + count]))
             at += count
     except Exception:  # one is no message at all: it is refused where it is written, by itself
         return singles(run)
     return made
 
 
-def singles(entries: Sequence[Entry]) -> list[Load]:
+def singles(entries: Sequence[Entry]) -> list[Outgoing]:
     """Return a record for each of `entries`."""
-    return [Load(entry.message, (entry,)) for entry in entries]
+    return [Outgoing(entry.message, (entry,)) for entry in entries]
