@@ -27,11 +27,13 @@ def test_brokers_are_taken_from_the_address(url, bootstrap):
 def test_parameters_are_ours_in_seconds_or_the_driver_s_by_either_spelling():
     config = KafkaConfig.from_url(
         "kafka://a:1?client_id=shop&delivery_timeout=2.5&partitions=3&create_topics=no&replication=2"
+        "&frames=false"
         "&ssl.check.hostname=false&fetch_max_wait_ms=50&security.protocol=SSL"
     )
 
     assert (config.client_id, config.delivery_timeout, config.partitions) == ("shop", 2.5, 3)
     assert (config.create_topics, config.replication) == (False, 2)
+    assert (config.frames, KafkaConfig().frames) == (False, True)
     assert config.driver == {
         "ssl_check_hostname": False,
         "fetch_max_wait_ms": 50,

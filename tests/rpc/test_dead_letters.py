@@ -44,6 +44,14 @@ def test_a_dead_letter_is_the_message_as_it_was_with_the_reason_and_its_place():
     assert sum(name == "rpc-dead-reason" for name, _ in letter.headers) == 1
 
 
+def test_a_dead_letter_from_a_frame_tells_which_message_of_it():
+    message, receipt = Message(b"body"), Receipt("Echo.requests", 3, 7, 5)
+    letter = dead_letter(Delivery(message, receipt, 12.5, Unshared()), "why")
+
+    assert dict(letter.headers)["rpc-dead-part"] == b"5"
+    assert "rpc-dead-part" not in dict(dead_letter(delivery(), "why").headers)
+
+
 def test_dead_letters_of_a_service_go_to_one_topic():
     assert dead_address("users.v2.requests") == Address("users.v2.dead")
 
