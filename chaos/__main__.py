@@ -25,6 +25,7 @@ from chaos.schedule import kinds
 @click.option("--only", multiple=True, type=click.Choice(sorted(kinds(3))), help="these faults")
 @click.option("--must-succeed", multiple=True, help="a method of which no call may fail")
 @click.option("--skew", default=0.0, help="seconds: clients' clocks ahead, servers' behind")
+@click.option("--setting", multiple=True, help="of the transport, as frames=false")
 @click.option("--out", type=click.Path(path_type=Path), help="folder for what the run leaves")
 def main(  # noqa: PLR0917 - click passes them by name
     brokers: int,
@@ -36,6 +37,7 @@ def main(  # noqa: PLR0917 - click passes them by name
     only: tuple[str, ...],
     must_succeed: tuple[str, ...],
     skew: float,
+    setting: tuple[str, ...],
     out: Path | None,
 ) -> None:
     """Run, check, tell; exit with 1 where a promise was broken, with 2 where the run failed."""
@@ -52,6 +54,7 @@ def main(  # noqa: PLR0917 - click passes them by name
         only=only,
         must_succeed=must_succeed,
         skew=skew,
+        settings=setting,
     )
     folder = out or Path("build") / f"chaos-{brokers}-{seed}"
     console.print(f"seed {seed}: {plan.command}", soft_wrap=True)

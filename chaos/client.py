@@ -22,7 +22,7 @@ from chaos.clock import WallClock
 from chaos.gauges import start_gauges
 from chaos.history import Writer
 from chaos.recording import RecordingTransport
-from chaos.workload import FLOOD_WORK, Chaos, digest
+from chaos.workload import FLOOD_WORK, Chaos, digest, transport_url
 from rpc import (
     NO_RETRY,
     CallInfo,
@@ -166,7 +166,7 @@ def main() -> None:
     history = Writer(folder, "client", number)
     asked: list[int] = []  # an Event's lock may be held by the very thread that a signal interrupts
     signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
-    url = f"kafka://{bootstrap}?client_id=chaos-client"
+    url = transport_url(bootstrap, "chaos-client")
     client: ChaosClient | None = None
 
     def invoked(call: CallInfo) -> Interception:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from chaos.child import Child
 from chaos.clock import ENV
-from chaos.workload import FLOOD_WORK, WORKERS
+from chaos.workload import FLOOD_WORK, SETTINGS, WORKERS
 
 __all__ = ["Fleet", "RunFailed"]
 
@@ -29,9 +29,14 @@ class Fleet:
         clients: int,
         seed: int,
         skew: float = 0.0,
+        settings: Iterable[str] = (),
     ) -> None:
-        """Make nothing yet. `skew`: seconds by which clients' clocks are ahead, servers' behind."""
+        """Make nothing yet. `skew`: seconds by which clients' clocks are ahead, servers' behind.
+
+        `settings` are those of the transport of all, as they stand in its URL.
+        """
         self._folder, self._bootstrap, self._skew = folder, bootstrap, skew
+        self._settings = {SETTINGS: "&".join(settings)}
         self._pace, self._seed = rate / clients, seed
         self.servers: list[Child] = []
         self.clients: list[Child] = []
@@ -41,7 +46,7 @@ class Fleet:
     def server(self, number: int, environ: Mapping[str, str] | None = None) -> Child:
         """Start a server; it is not ready yet."""
         clock = {ENV: str(-self._skew)}
-        environ = {**clock, **(environ or {})}
+        environ = {**clock, **self._settings, **(environ or {})}
         return self._start("chaos.server", number, self._bootstrap, environ=environ)
 
     def client(self, number: int) -> Child:
@@ -57,7 +62,8 @@ class Fleet:
 
     def _client(self, number: int, rate: float, seed: int, *how: str) -> Child:
         arguments = (self._bootstrap, rate, seed, *how)
-        return self._start("chaos.client", number, *arguments, environ={ENV: str(self._skew)})
+        environ = {ENV: str(self._skew), **self._settings}
+        return self._start("chaos.client", number, *arguments, environ=environ)
 
     def replace(self, children: list[Child], index: int, start: Callable[[int], Child]) -> Child:
         """Put a new child in the place of one that ended, and wait until it is ready."""

@@ -46,6 +46,8 @@ class Plan:
     skew: float = 0.0
     """Seconds by which the wall clocks of clients are ahead of the brokers', those of servers
     behind."""
+    settings: tuple[str, ...] = ()
+    """Of the transport of servers and clients, as `name=value`."""
 
     @property
     def periods(self) -> tuple[Period, ...]:
@@ -64,6 +66,7 @@ class Plan:
         only = "".join(f" --only {name}" for name in self.only)
         only += "".join(f" --must-succeed {name}" for name in self.must_succeed)
         only += f" --skew {self.skew:g}" if self.skew else ""
+        only += "".join(f" --setting {one}" for one in self.settings)
         return (
             f"python -m chaos --brokers {self.brokers} --minutes {self.seconds / 60:g} "
             f"--rate {self.rate:g} --seed {self.seed}{only}"
@@ -90,6 +93,7 @@ def execute(plan: Plan, folder: Path, told: Callable[[str], object]) -> None:
             clients=plan.clients,
             seed=plan.seed,
             skew=plan.skew,
+            settings=plan.settings,
         )
         ending.callback(fleet.close)
         fleet.start(plan.servers, plan.clients)

@@ -11,7 +11,7 @@ from chaos.gauges import start_gauges
 from chaos.history import Writer
 from chaos.recording import RecordingTransport
 from chaos.watching import watch_groups
-from chaos.workload import WORKERS, ChaosServer
+from chaos.workload import WORKERS, ChaosServer, transport_url
 from rpc import Server, SqliteStore, open_transport, serve
 
 __all__ = ["main"]
@@ -23,7 +23,7 @@ def main() -> None:
     end_with_parent()
     clock = WallClock()
     history = Writer(folder, "server", number)
-    url = f"kafka://{bootstrap}?client_id=chaos-server"
+    url = transport_url(bootstrap, "chaos-server")
     watch_groups(history)
     effects = folder / "effects.sqlite"
     with (

@@ -20,12 +20,14 @@ from transports.base import Receipt
 __all__ = [
     "FLOOD_WORK",
     "SERVICE",
+    "SETTINGS",
     "TOPIC",
     "WORKERS",
     "Chaos",
     "ChaosServer",
     "answer_to",
     "digest",
+    "transport_url",
 ]
 
 SERVICE = "chaos"
@@ -34,6 +36,16 @@ WORKERS = 16
 """Of each server."""
 FLOOD_WORK = 0.25
 """Seconds that each call of a flood takes: handlers wait, so that it is workers that are scarce."""
+
+
+SETTINGS = "RPC_CHAOS_SETTINGS"
+"""The variable that tells servers and clients what else stands in the URL of their transport."""
+
+
+def transport_url(bootstrap: str, client_id: str) -> str:
+    """Return the URL of a process's transport."""
+    settings = os.environ.get(SETTINGS)
+    return f"kafka://{bootstrap}?client_id={client_id}" + (f"&{settings}" if settings else "")
 
 
 def digest(*arguments: object) -> str:

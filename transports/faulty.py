@@ -78,11 +78,6 @@ class FaultyTransport(ForwardingTransport):
         with self._lock:
             return len(self._held)
 
-    @property
-    def frames(self) -> bool:
-        """The inner transport's."""
-        return self._inner.frames
-
     def send(
         self,
         address: Address,
