@@ -93,6 +93,13 @@ def test_the_shortest_address_has_sound_defaults():
             "kafka://a:1?sasl_oauth_token_provider=no.such.module:thing",
             "must name an object as package.module:attribute",
         ),
+        ("kafka://a:1?client=librdkafka", "client must be one of kafka-python, confluent"),
+        ("kafka://a:1?client=confluent&proxy_url=socks5://p:1", "does not take proxy_url"),
+        ("kafka://a:1?client=confluent&max_poll_records=1", "does not take max_poll_records"),
+        (
+            "kafka://a:1?client=confluent&security_protocol=SASL_SSL&sasl_mechanism=AWS_MSK_IAM",
+            "can't do sasl_mechanism=AWS_MSK_IAM; use client=kafka-python",
+        ),
         ("kafka://a:1?sasl_plain_password_file=/no/such", "can't be read from /no/such"),
     ],
 )
@@ -173,3 +180,9 @@ def test_making_a_transport_connects_to_nothing():
     assert transport.client_id == "app"
     transport.close(1)
     transport.close(1)
+
+
+def test_a_driver_that_is_not_installed_is_told_with_its_extra(monkeypatch):
+    monkeypatch.setattr("transports.kafka.config.find_spec", lambda _: None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'parley-rpc\[confluent\]'"):
+        open_transport("kafka://a:1?client=confluent")

@@ -4,17 +4,20 @@ import dataclasses
 import math
 import re
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 from urllib.parse import parse_qsl, urlsplit
 
 from transports.errors import ConfigurationError
+from transports.kafka.librdkafka.settings import translated
 from transports.kafka.settings import SECRET, SETTINGS, Scope, normalise, parse_setting, unknown
 
 __all__ = ["KafkaConfig"]
 
 _MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI", "OAUTHBEARER", "AWS_MSK_IAM")
+_CLIENTS = ("kafka-python", "confluent")
 _PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 
 
@@ -75,8 +78,10 @@ class KafkaConfig:
     """How many messages a shared receiver hands out without an acknowledgement."""
     max_unacked_bytes: int = 64 * 1024 * 1024
     """Likewise in bytes."""
+    client: str = "kafka-python"
+    """The driver that moves messages: `kafka-python`, or `confluent`, which is an extra."""
     driver: Mapping[str, object] = dataclasses.field(default_factory=dict, repr=False)
-    """kafka-python's own settings, by its names: see `transports.kafka.settings`."""
+    """The driver's own settings, by kafka-python's names: see `transports.kafka.settings`."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "driver", MappingProxyType(dict(self.driver)))
@@ -93,6 +98,7 @@ class KafkaConfig:
             )
         _check_times(self)
         _check_security(self.driver)
+        _check_client(self)
 
     @classmethod
     def from_url(cls, url: str) -> Self:
@@ -205,6 +211,17 @@ def _check_times(config: KafkaConfig) -> None:
             f"heartbeat_interval ({config.heartbeat_interval} s) must be at most a third of "
             f"session_timeout ({config.session_timeout} s)"
         )
+
+
+def _check_client(config: KafkaConfig) -> None:
+    if config.client not in _CLIENTS:
+        raise ConfigurationError(f"client must be one of {', '.join(_CLIENTS)}")
+    if config.client == "confluent":
+        translated(config.driver)
+        if find_spec("confluent_kafka") is None:
+            raise ConfigurationError(
+                "client=confluent needs confluent-kafka: pip install 'parley-rpc[confluent]'"
+            )
 
 
 def _check_security(driver: Mapping[str, object]) -> None:

@@ -1,7 +1,7 @@
 """Connecting to brokers: the settings all clients share, and failures told with their cause."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from transports.log import get_logger
 if TYPE_CHECKING:
     from transports.kafka.driver.client import Client
 
-__all__ = ["connect", "driver_settings"]
+__all__ = ["check_files", "connect", "driver_settings"]
 
 _log = get_logger(__name__)
 _NOISY = "kafka.cluster"
@@ -65,7 +65,7 @@ def connect(
     from transports.kafka.errors import connecting  # noqa: PLC0415
 
     check_version()
-    _check_files(settings)
+    check_files(settings)
     _check_packages(settings)
     _hush()
     settings = {**settings, "receive_message_max_bytes": _largest_frame(settings)}
@@ -89,7 +89,7 @@ def _largest_frame(settings: dict[str, object]) -> int:
     return max(told or _FRAME, fetched + of_one)
 
 
-def _check_files(settings: dict[str, object]) -> None:
+def check_files(settings: Mapping[str, object]) -> None:
     """Raise `ConfigurationError` for a file that can't be read, which a handshake tells badly."""
     for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_crlfile"):
         path = settings.get(name)

@@ -11,13 +11,10 @@ import time
 from collections.abc import Sequence
 
 from transports.base import Address, Delivery, Receipt, Unshared
-from transports.errors import AddressUnknown
+from transports.errors import AddressUnknown, NotAuthorized
+from transports.kafka.clients import Reader, UnreadableBatch
 from transports.kafka.config import KafkaConfig
-from transports.kafka.connection import connect, driver_settings
-from transports.kafka.driver import kafka_errors
-from transports.kafka.driver.consume import Reader
-from transports.kafka.driver.fetch import UnreadableBatch
-from transports.kafka.errors import topic_failure
+from transports.kafka.drivers import driver
 from transports.kafka.fork import check_not_forked
 from transports.kafka.frames import take_apart
 from transports.kafka.records import Record
@@ -50,7 +47,7 @@ class Inbox:
         self._closed = threading.Event()
         self._strikes = Strikes()
         self._gone_since: float | None = None
-        self._reader = self._open()
+        self._reader: Reader = driver(config).open_reader(config, self._address)
 
     @property
     def address(self) -> Address:
@@ -81,36 +78,14 @@ class Inbox:
             self._closed.set()
             self._reader.shut(timeout)
 
-    def _open(self) -> Reader:
-        config, (topic, partition) = self._config, self._address
-        settings: dict[str, object] = {
-            **driver_settings(config),
-            "group_id": None,
-            "enable_auto_commit": False,
-            "auto_offset_reset": "latest",
-            "max_poll_records": 100_000,
-            "fetch_max_wait_ms": 500,
-            "fetch_max_bytes": 8_388_608,
-            "max_partition_fetch_bytes": max(1_048_576, config.max_message_bytes),
-            **config.settings("consumer"),
-        }
-        name = f"rpc-kafka-io-{config.client_id}-{topic}"
-        reader = Reader(connect(config, settings, thread_name=name), settings, topic)
-        try:
-            reader.open(partition or 0, config.connect_timeout)
-        except (kafka_errors.KafkaError, ValueError) as error:
-            reader.shut(0.0)
-            raise topic_failure(error, topic, "reading", "Read") from error
-        return reader
-
     def _poll(self, timeout: float) -> list[Delivery]:
         try:
             polled = self._reader.next_records(timeout)
         except UnreadableBatch as unreadable:
             self._stumble(unreadable)
             return []
-        except kafka_errors.AuthorizationError as error:
-            raise topic_failure(error, self._address.topic, "reading", "Read") from error
+        except NotAuthorized:
+            raise
         except Exception as error:
             # A close from another thread pulls all kinds of things away from under a poll.
             if not self._closed.wait(_PAUSE):

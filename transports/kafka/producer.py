@@ -10,22 +10,20 @@ import random
 import threading
 import time
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from transports import failpoints
 from transports.base import Address, Message, OnSent
 from transports.errors import MessageRefused, TransportClosed, TransportError
 from transports.kafka.broker_clock import BrokerClock
+from transports.kafka.clients import Producer
 from transports.kafka.config import KafkaConfig
-from transports.kafka.connection import connect, driver_settings
+from transports.kafka.drivers import driver
 from transports.kafka.outbox import Outbox
 from transports.kafka.partition_queue import Entry
 from transports.kafka.partitioner import StickySpread, partition_for_key
 from transports.kafka.resolver import Resolver, Topics, Waiting
 from transports.log import get_logger
-
-if TYPE_CHECKING:
-    from transports.kafka.driver.produce import Producer
 
 __all__ = ["SendPath"]
 
@@ -140,7 +138,7 @@ class SendPath:
             waiting = Waiting(address, message, on_sent, avoid, once, packed)
             self._resolver.park(waiting, whole_topic=False)
 
-    def _route(self, topic: str, producer: "Producer") -> _Route | None:
+    def _route(self, topic: str, producer: Producer) -> _Route | None:
         """Return what is known of `topic`, looking closer only when the brokers' answer is new."""
         view, route = producer.view(topic), self._routes.get(topic)
         if route is not None and route.view is view:
@@ -218,22 +216,7 @@ class SendPath:
     def _open(self) -> Topics:
         """Connect, and start the producer. On the resolver's thread."""
         config = self._config
-        settings: dict[str, object] = {
-            **driver_settings(config),
-            "batch_size": 131_072,
-            "linger_ms": 0,
-            "delivery_timeout_ms": int(config.delivery_timeout * 1000),
-            "max_request_size": max(config.max_message_bytes, 1_048_576),
-            "max_in_flight_requests_per_connection": 1,
-            **config.settings("producer"),
-        }
-        client = connect(
-            config, settings, thread_name=None, cancelled=lambda: self._resolver.closed
-        )
-        from transports.kafka.driver.produce import Producer  # noqa: PLC0415 - imports kafka-python
-
-        name = f"rpc-kafka-sender-{config.client_id}"
-        producer = Producer(client, settings, config.max_message_bytes, name, self._clock)
+        producer = driver(config).open_producer(config, self._clock, lambda: self._resolver.closed)
         producer.on_metadata(self._resolver.answered)
         with self._turns:
             if not self._abandoned:

@@ -4,7 +4,7 @@ Work between polls would cost joins; so what a poll brings is handed to the rece
 everything else. A session that no longer gets anywhere is left behind, and another one begun.
 
 Owners: the session's thread owns the consumer; what is told about it is written by that thread or
-by kafka-python's I/O thread, one attribute each.
+by a thread of the driver, one attribute each.
 """
 
 import threading
@@ -13,14 +13,11 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from transports import failpoints
-from transports.errors import AddressUnknown, TransportError
+from transports.errors import AddressUnknown, NotAuthorized, TransportError
+from transports.kafka.clients import LostMembership, Member, NoteTooLong, UnreadableBatch
 from transports.kafka.commits import Round
 from transports.kafka.config import KafkaConfig
-from transports.kafka.connection import connect, driver_settings
-from transports.kafka.driver import kafka_errors
-from transports.kafka.driver.fetch import UnreadableBatch
-from transports.kafka.driver.member import Member
-from transports.kafka.errors import group_failure
+from transports.kafka.drivers import driver
 from transports.kafka.ledger import LIMIT, Claim, Note, Offer, claim, write
 from transports.kafka.records import Record
 from transports.kafka.unreadable import Strikes
@@ -30,15 +27,8 @@ __all__ = ["Session", "SessionOwner"]
 
 _log = get_logger(__name__)
 _PAUSE, _BACKOFF = 0.1, 1.0
-_SILENCE_MS = 30_000
 _LEASE = 0.9
 """For how much of the session timeout after a sign of life nobody else can have our partitions."""
-_LOST = (
-    kafka_errors.CommitFailedError,
-    kafka_errors.FencedInstanceIdError,
-    kafka_errors.IllegalGenerationError,
-    kafka_errors.UnknownMemberIdError,
-)
 
 
 class SessionOwner(Protocol):
@@ -138,29 +128,9 @@ class Session:
 
     def _join(self) -> Member:
         config = self._config
-        settings: dict[str, object] = {
-            **driver_settings(config),
-            "group_id": self._group,
-            "enable_auto_commit": False,
-            "auto_offset_reset": "earliest",
-            "session_timeout_ms": int(config.session_timeout * 1000),
-            "heartbeat_interval_ms": int(config.heartbeat_interval * 1000),
-            # The thread does nothing but poll: who is silent for so long holds up the others' joins
-            "max_poll_interval_ms": _SILENCE_MS,
-            "max_poll_records": 100_000,
-            "fetch_max_wait_ms": 100,
-            "fetch_max_bytes": 8_388_608,
-            "max_partition_fetch_bytes": max(1_048_576, config.max_message_bytes),
-            **config.settings("consumer"),
-        }
-        name = f"rpc-kafka-io-{config.client_id}-{self._topic}"
-        client = connect(config, settings, thread_name=name, cancelled=self._stopped.is_set)
-        member = Member(client, settings, self._topic, self, config.revoke_timeout)
-        try:
-            member.join(config.connect_timeout)
-        except (kafka_errors.KafkaError, ValueError) as error:
-            member.shut(0.0)
-            raise group_failure(error, self._topic, self._group) from error
+        member = driver(config).open_member(
+            config, self._topic, self._group, self, self._stopped.is_set
+        )
         self.member = member
         return member
 
@@ -175,9 +145,7 @@ class Session:
                 self._check_topic(member)
         except UnreadableBatch as unreadable:
             self._stumble(member, unreadable)
-        except kafka_errors.AuthorizationError as error:
-            self._tell(group_failure(error, self._topic, self._group))
-        except AddressUnknown as error:
+        except (NotAuthorized, AddressUnknown) as error:
             self._tell(error)
         except Exception as error:
             # A close from another thread pulls all kinds of things away from under a poll.
@@ -207,7 +175,7 @@ class Session:
         if now - self._gone_since >= self._config.address_timeout:
             raise AddressUnknown(f"topic {self._topic} was deleted while it is served; create it")
 
-    # From kafka-python's I/O thread
+    # From the driver's thread
 
     def claim(self, offers: Mapping[int, Offer]) -> Mapping[int, Claim]:
         """Take over what predecessors left."""
@@ -247,7 +215,7 @@ class Session:
     def not_committed(self, round_: Round, error: Exception) -> bool:
         """Pass on that it may not be; tell whether to try again."""
         self._shorten(error)
-        lost = isinstance(error, _LOST)
+        lost = isinstance(error, LostMembership)
         self._owner.not_committed(self, round_, lost=lost)
         return not lost
 
@@ -256,7 +224,7 @@ class Session:
         self._shorten(error)
 
     def _shorten(self, error: Exception) -> None:
-        if isinstance(error, kafka_errors.OffsetMetadataTooLargeError):
+        if isinstance(error, NoteTooLong):
             self.note_limit //= 2
             _log.warning(
                 "kafka.notes_shortened",

@@ -16,6 +16,7 @@ from kafka import KafkaConsumer
 from kafka.consumer.subscription_state import SubscriptionState
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.errors import (
+    AuthorizationError,
     KafkaError,
     KafkaTimeoutError,
     TopicAuthorizationFailedError,
@@ -24,10 +25,12 @@ from kafka.errors import (
 from kafka.structs import TopicPartition
 from kafka.util import ensure_valid_topic_name
 
+from transports.errors import TransportError
+from transports.kafka.clients import Polled
 from transports.kafka.driver.client import Client
 from transports.kafka.driver.coordinate import SteadyCoordinator
 from transports.kafka.driver.fetch import TolerantFetcher
-from transports.kafka.records import Record
+from transports.kafka.errors import group_failure, topic_failure
 from transports.log import get_logger
 
 __all__ = ["Consumer", "Reader"]
@@ -37,9 +40,6 @@ COMMIT_MS = 1000
 """How long one attempt to commit may take where others wait for it."""
 _CLOSE_GRACE = 0.3
 """What closing may take beyond its timeout: answers are in, threads end."""
-
-Polled = list[tuple[int, list[Record]]]
-"""What one poll brought: records by partition."""
 
 
 class Consumer(KafkaConsumer):  # type: ignore[misc]  # kafka-python is untyped
@@ -98,14 +98,24 @@ class Consumer(KafkaConsumer):  # type: ignore[misc]  # kafka-python is untyped
     def next_records(self, timeout: float) -> Polled:
         """Return what the next fetch brings, waiting at most `timeout` seconds.
 
-        Raises what kafka-python raises, `UnreadableBatch`, and `TopicAuthorizationFailedError`
-        for a right withdrawn, where stock is silent.
+        Raises what kafka-python raises, `UnreadableBatch`, and `NotAuthorized`, also for a right
+        withdrawn, where stock is silent.
         """
-        polled: Any = self.poll(timeout * 1000)
-        found: Polled = [(tp.partition, records) for tp, records in polled.items()]
-        if not found and self.topic in self._cluster.unauthorized_topics:
-            raise TopicAuthorizationFailedError(self.topic)
+        try:
+            polled: Any = self.poll(timeout * 1000)
+            found = [(tp.partition, records) for tp, records in polled.items()]
+            if not found and self.topic in self._cluster.unauthorized_topics:
+                raise TopicAuthorizationFailedError(self.topic)
+        except AuthorizationError as error:
+            raise self._failure(error) from error
         return found
+
+    def _failure(self, error: BaseException) -> TransportError:
+        """Tell why the topic can't be read."""
+        group: str | None = self.config["group_id"]
+        if group is None:
+            return topic_failure(error, self.topic, "reading", "Read")
+        return group_failure(error, self.topic, group)
 
     def step_over(self, partition: int, offset: int) -> None:
         """Go on reading at `offset`. On the polling thread, between polls."""
@@ -143,8 +153,15 @@ class Reader(Consumer):
     def open(self, partition: int, timeout: float) -> int:
         """Start at the end of `partition`; what is appended after this returns will be read.
 
-        Returns the position. Raises `UnknownTopicOrPartitionError` or `KafkaTimeoutError`.
+        Returns the position. Raises a `TransportError`, and is closed then.
         """
+        try:
+            return self._open(partition, timeout)
+        except (KafkaError, ValueError) as error:
+            self.shut(0.0)
+            raise self._failure(error) from error
+
+    def _open(self, partition: int, timeout: float) -> int:
         if partition not in self.find_topic(timeout):
             raise UnknownTopicOrPartitionError(f"{self.topic}/{partition}")
         tp = TopicPartition(self.topic, partition)

@@ -12,21 +12,11 @@ from kafka.consumer.fetcher import Fetcher
 from kafka.errors import KafkaError
 from kafka.protocol.consumer import IsolationLevel
 
+from transports.kafka.clients import UnreadableBatch
 from transports.kafka.driver.unpack import LIMIT, unpacked
 from transports.kafka.records import Base, Record, read_records
 
-__all__ = ["TolerantFetcher", "UnreadableBatch"]
-
-
-class UnreadableBatch(Exception):
-    """A batch fails its checksum or can't be unpacked; the next fetch may bring it whole."""
-
-    def __init__(self, topic: str, partition: int, offset: int, following: int, why: str) -> None:
-        super().__init__(f"{topic}/{partition} can't be read at offset {offset}: {why}")
-        self.partition = partition
-        self.offset = offset
-        self.following = following
-        """The first offset behind the batch."""
+__all__ = ["TolerantFetcher"]
 
 
 class TolerantRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka-python is untyped

@@ -9,68 +9,40 @@ Owner: the thread that polls it. Rebalances and commits run on kafka-python's I/
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
-from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.errors import (
+    CommitFailedError,
+    FencedInstanceIdError,
+    IllegalGenerationError,
+    KafkaError,
+    KafkaTimeoutError,
+    OffsetMetadataTooLargeError,
+    UnknownMemberIdError,
+)
 from kafka.net.wakeup_notifier import WakeupNotifier
 from kafka.protocol.consumer import OffsetSpec
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from transports import failpoints
-from transports.kafka.commits import Round
+from transports.kafka.clients import LostMembership, MemberEvents, NoteTooLong
 from transports.kafka.driver.client import Client
 from transports.kafka.driver.consume import COMMIT_MS, Consumer
-from transports.kafka.ledger import Claim, Note, Offer
+from transports.kafka.ledger import Claim, Offer
 from transports.log import get_logger
 
-__all__ = ["Member", "MemberEvents"]
+__all__ = ["Member"]
 
 _log = get_logger(__name__)
 _FETCH_MS = 5000
 _RETRY = 0.1
-
-
-class MemberEvents(Protocol):
-    """What a group member tells its owner, on kafka-python's I/O thread: nothing may block."""
-
-    def claim(self, offers: Mapping[int, Offer]) -> Mapping[int, Claim]:
-        """Return how to take these partitions over; the notes are committed first of all."""
-        ...
-
-    def text(self, note: Note) -> str:
-        """Return a note as it is to be committed."""
-        ...
-
-    def assigned(self, claims: Mapping[int, Claim], topic_id: object) -> None:
-        """These partitions are ours now.
-
-        A topic that was deleted and made anew has another `topic_id`.
-        """
-
-    def revoking(self, partitions: frozenset[int]) -> None:
-        """These partitions will be given up when `drained` says so, or in a while."""
-
-    def drained(self) -> bool:
-        """Whether nothing of the partitions that are being given up is in flight."""
-        ...
-
-    def committable(self, *, final: bool) -> Round:
-        """Return what to commit; `final`: as the last word before partitions are given up."""
-        ...
-
-    def committed(self, round_: Round) -> None:
-        """That has been committed."""
-
-    def not_committed(self, round_: Round, error: Exception) -> bool:
-        """Tell whether to try again: that may not have been committed."""
-        ...
-
-    def not_taken(self, error: Exception) -> None:
-        """The partitions could not be taken over; another join will try again."""
-
-    def gave_up(self) -> None:
-        """No partition is ours."""
+_LOST = (
+    CommitFailedError,
+    FencedInstanceIdError,
+    IllegalGenerationError,
+    UnknownMemberIdError,
+)
 
 
 class Member(Consumer):
@@ -90,12 +62,16 @@ class Member(Consumer):
         self._revoke_timeout = revoke_timeout
 
     def join(self, timeout: float) -> None:
-        """Subscribe; the polls that follow join the group. Raises as `find_topic`.
+        """Subscribe; the polls that follow join the group.
 
         What is known of the topic is shown to the coordinator, which stock overlooks: it would join
-        a second time when it hears the same again.
+        a second time when it hears the same again. Raises a `TransportError`, and is closed then.
         """
-        self.find_topic(timeout)
+        try:
+            self.find_topic(timeout)
+        except (KafkaError, ValueError) as error:
+            self.shut(0.0)
+            raise self._failure(error) from error
         self.subscribe([self.topic], listener=_Listener(self))
         self._coordinator._handle_metadata_update(self._cluster)
 
@@ -174,7 +150,7 @@ class Member(Consumer):
         except Exception as error:
             # Whatever it is: somebody waits to be told.
             _log.info("kafka.commit_failed", topic=self.topic, why=repr(error))
-            return not self._events.not_committed(round_, error)
+            return not self._events.not_committed(round_, _told(error))
         self._events.committed(round_)
         return True
 
@@ -186,7 +162,7 @@ class Member(Consumer):
         except Exception as error:
             # Nothing is held, so nothing is handed out; the next join tries again.
             _log.warning("kafka.takeover_failed", topic=self.topic, why=repr(error))
-            self._events.not_taken(error)
+            self._events.not_taken(_told(error))
             await self._net.sleep(_RETRY)
             self._coordinator.request_rejoin()
             return
@@ -228,6 +204,15 @@ class Member(Consumer):
 
 def _said(offset: int, text: str) -> OffsetAndMetadata:
     return OffsetAndMetadata(offset, text, -1)
+
+
+def _told(error: Exception) -> Exception:
+    """Tell why a commit failed as `MemberEvents` are told it."""
+    if isinstance(error, _LOST):
+        return LostMembership(str(error) or type(error).__name__)
+    if isinstance(error, OffsetMetadataTooLargeError):
+        return NoteTooLong(str(error))
+    return error
 
 
 class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped

@@ -1,0 +1,87 @@
+"""Clients on kafka-python, connected, with the settings that each is opened with."""
+
+from collections.abc import Callable
+
+from transports.base import Address
+from transports.kafka.broker_clock import BrokerClock
+from transports.kafka.clients import MemberEvents
+from transports.kafka.config import KafkaConfig
+from transports.kafka.connection import connect, driver_settings
+from transports.kafka.driver.consume import Reader
+from transports.kafka.driver.member import Member
+from transports.kafka.driver.produce import Producer
+
+__all__ = ["open_member", "open_producer", "open_reader"]
+
+_SILENCE_MS = 30_000
+
+
+def open_producer(
+    config: KafkaConfig, clock: BrokerClock, cancelled: Callable[[], bool]
+) -> Producer:
+    """Connect, and start the producer; `clock` learns from what brokers acknowledge.
+
+    Raises a `TransportError`.
+    """
+    settings: dict[str, object] = {
+        **driver_settings(config),
+        "batch_size": 131_072,
+        "linger_ms": 0,
+        "delivery_timeout_ms": int(config.delivery_timeout * 1000),
+        "max_request_size": max(config.max_message_bytes, 1_048_576),
+        "max_in_flight_requests_per_connection": 1,
+        **config.settings("producer"),
+    }
+    client = connect(config, settings, thread_name=None, cancelled=cancelled)
+    name = f"rpc-kafka-sender-{config.client_id}"
+    return Producer(client, settings, config.max_message_bytes, name, clock)
+
+
+def open_reader(config: KafkaConfig, place: Address) -> Reader:
+    """Connect, and stand at the end of a partition. Raises a `TransportError`."""
+    topic, partition = place
+    settings: dict[str, object] = {
+        **driver_settings(config),
+        "group_id": None,
+        "enable_auto_commit": False,
+        "auto_offset_reset": "latest",
+        "max_poll_records": 100_000,
+        "fetch_max_wait_ms": 500,
+        "fetch_max_bytes": 8_388_608,
+        "max_partition_fetch_bytes": max(1_048_576, config.max_message_bytes),
+        **config.settings("consumer"),
+    }
+    name = f"rpc-kafka-io-{config.client_id}-{topic}"
+    reader = Reader(connect(config, settings, thread_name=name), settings, topic)
+    reader.open(partition or 0, config.connect_timeout)
+    return reader
+
+
+def open_member(
+    config: KafkaConfig,
+    topic: str,
+    group: str,
+    events: MemberEvents,
+    cancelled: Callable[[], bool],
+) -> Member:
+    """Connect, and subscribe: the polls that follow join the group. Raises a `TransportError`."""
+    settings: dict[str, object] = {
+        **driver_settings(config),
+        "group_id": group,
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest",
+        "session_timeout_ms": int(config.session_timeout * 1000),
+        "heartbeat_interval_ms": int(config.heartbeat_interval * 1000),
+        # The thread does nothing but poll: who is silent for so long holds up the others' joins
+        "max_poll_interval_ms": _SILENCE_MS,
+        "max_poll_records": 100_000,
+        "fetch_max_wait_ms": 100,
+        "fetch_max_bytes": 8_388_608,
+        "max_partition_fetch_bytes": max(1_048_576, config.max_message_bytes),
+        **config.settings("consumer"),
+    }
+    name = f"rpc-kafka-io-{config.client_id}-{topic}"
+    client = connect(config, settings, thread_name=name, cancelled=cancelled)
+    member = Member(client, settings, topic, events, config.revoke_timeout)
+    member.join(config.connect_timeout)
+    return member

@@ -1,0 +1,297 @@
+"""A producer on librdkafka, which appends each message once however often it tries.
+
+It is idempotent: brokers recognise what is sent again, so that a retry neither doubles a message
+nor disturbs the order. librdkafka gives such a handle up for good after some errors; then another
+takes its place.
+
+Owners: `_lock` guards the handle in use and the counts of what was put; the thread that polls
+tells what became of messages, and counts those, until closing takes over from it.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Producer as RawProducer
+
+from transports import failpoints
+from transports.base import Address, Message, OnSent, Receipt
+from transports.errors import MessageTooLarge, SendUncertain, TransportClosed, Unreachable
+from transports.kafka.broker_clock import BrokerClock
+from transports.kafka.config import KafkaConfig
+from transports.kafka.librdkafka.errors import cause, connecting, definite, error_of, not_sent
+from transports.kafka.librdkafka.handle import (
+    Trouble,
+    new_producer,
+    request_timeout,
+    retry_after,
+)
+from transports.kafka.librdkafka.known import KnownTopics
+from transports.kafka.resolver import TopicState
+from transports.log import get_logger
+from transports.outcome import tell
+
+__all__ = ["Producer"]
+
+_log = get_logger(__name__)
+_POLL = 0.5
+_LEARN_EVERY = 0.05
+_LOOK_AGAIN = 0.05
+_END = 1.0
+_RECORD_OVERHEAD, _HEADER_OVERHEAD = 80, 4  # roughly: of a batch with one record, of a header
+_LOG_APPEND_TIME = 2
+_FATAL_WORDS = ("certificate verify failed",)
+_TOPIC_CHANGED = frozenset(
+    {
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - public, by their documentation
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - likewise
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+    }
+)
+
+
+class _Put(NamedTuple):
+    """A message that was handed to librdkafka, and when."""
+
+    place: Address
+    message: Message
+    on_sent: OnSent
+    began: float
+
+
+class Producer:
+    """Sends records. See `transports.kafka.clients.Producer`."""
+
+    def __init__(self, config: KafkaConfig, clock: BrokerClock) -> None:
+        """Make the handle; `open` connects, and starts the threads."""
+        self._config = config
+        self._clock = clock
+        self._learn_at = 0.0
+        self._retry_after = retry_after(config)
+        self._trouble = Trouble()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._put: dict[Address, int] = {}
+        self._done: dict[Address, int] = {}
+        self._handle = self._new()
+        self._known = KnownTopics(self._current, self._trouble, config.metadata_max_age)
+        self._stopped = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def open(self, timeout: float, cancelled: Callable[[], bool]) -> None:
+        """Find a broker, within `timeout` seconds. Raises a `TransportError`."""
+        deadline = time.monotonic() + timeout
+        handle = self._handle
+        while handle.cluster_id(timeout=_LOOK_AGAIN) is None:
+            handle.poll(0)
+            error = self._trouble.error
+            if _refused(error) or time.monotonic() >= deadline or cancelled():
+                late = KafkaError(KafkaError._TIMED_OUT, f"no broker within {timeout} s")  # noqa: SLF001 - public
+                raise connecting(cause(error or late), self._config.bootstrap)
+        self._trouble.over()
+        name = f"rpc-kafka-sender-{self._config.client_id}"
+        poller = threading.Thread(target=self._run, name=name, daemon=True)
+        poller.start()
+        self._threads = [
+            poller,
+            self._known.start(f"rpc-kafka-topics-{self._config.client_id}"),
+        ]
+
+    @property
+    def trouble(self) -> BaseException | None:
+        """Why brokers can't be reached at the moment, where that is known."""
+        return self._trouble.cause
+
+    def on_metadata(self, listener: Callable[[], None]) -> None:
+        """See `clients.Producer`."""
+        self._known.listen(listener)
+
+    def view(self, topic: str) -> object:
+        """See `clients.Producer`."""
+        return self._known.view(topic)
+
+    def state(self, topic: str) -> TopicState:
+        """Return what is known of `topic` without asking."""
+        return self._known.state(topic)
+
+    def ask(self, topic: str) -> None:
+        """Ask the brokers about `topic`. Raises `ValueError` for what can't be a topic's name."""
+        self._known.ask(topic)
+
+    def forget(self, topic: str, error: BaseException) -> None:
+        """Ask for `topic` no more; librdkafka fails what waits for it."""
+        del error
+        self._known.forget(topic)
+
+    def put(
+        self,
+        place: Address,
+        message: Message,
+        on_sent: OnSent,
+        *,
+        once: bool = False,
+        limit: int | None = None,
+    ) -> None:
+        """See `clients.Producer`; every message is appended `once` at most."""
+        del once
+        self._check_size(place, message, limit or self._config.max_message_bytes)
+        with self._lock:
+            if self._closed:
+                raise TransportClosed("the transport is closed")
+            self._produce(place, message, on_sent)
+
+    def waits(self, place: Address) -> bool:
+        """Whether something put there is not done."""
+        return self._put.get(place, 0) > self._done.get(place, 0)
+
+    def close(self, timeout: float) -> None:
+        """See `clients.Producer`."""
+        deadline = time.monotonic() + timeout
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            handle = self._handle
+        self._known.close()
+        self._stopped.set()
+        handle.flush(max(0.0, deadline - time.monotonic()))
+        _give_up(handle)
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(_END)
+                if thread.is_alive():
+                    _log.warning("kafka.sender_left_running", thread=thread.name)
+
+    def _check_size(self, place: Address, message: Message, limit: int) -> None:
+        body, headers, key = message
+        size = _RECORD_OVERHEAD + len(body or b"") + len(key or b"")
+        for name, value in headers:
+            size += _HEADER_OVERHEAD + len(name) + len(value or b"")
+        if size > limit:
+            raise MessageTooLarge(
+                f"a message to {place.topic} takes {size} bytes, and max_message_bytes is "
+                f"{limit}; send less, or raise max_message_bytes here and max.message.bytes of the "
+                "topic"
+            )
+
+    def _produce(self, place: Address, message: Message, on_sent: OnSent) -> None:
+        """Hand a message to librdkafka. Under the lock."""
+        topic, partition = place
+        body, headers, key = message
+        report = partial(self._report, _Put(place, message, on_sent, time.monotonic()))
+        try:
+            self._handle.produce(
+                topic,
+                body,
+                key,
+                partition=partition or 0,
+                headers=list(headers),
+                on_delivery=report,
+            )
+        except BufferError:
+            raise Unreachable(f"too much waits to be sent already, also to {topic}") from None
+        except KafkaException as failure:
+            raise not_sent(error_of(failure), topic, partition or 0, doubtful=False) from failure
+        self._put[place] = self._put.get(place, 0) + 1
+
+    def _report(self, put: _Put, error: KafkaError | None, record: Any) -> None:
+        """Tell what became of a message. Where librdkafka is polled."""
+        now = time.monotonic()
+        place, message, on_sent, began = put
+        self._done[place] = self._done.get(place, 0) + 1
+        if error is None:
+            self._acked(put, now, record)
+            return
+        code = error.code()
+        if code in _TOPIC_CHANGED:
+            self._known.ask(place.topic)
+        if code == KafkaError._INVALID_DIFFERENT_RECORD and self._again(place, message, on_sent):  # noqa: SLF001 - public
+            return
+        doubtful = not definite(error, now - began, self._retry_after)
+        tell(on_sent, not_sent(error, place.topic, place.partition or 0, doubtful=doubtful))
+
+    def _acked(self, put: _Put, now: float, record: Any) -> None:
+        self._trouble.over()
+        (topic, partition), _, on_sent, began = put
+        if failpoints.on:
+            failpoints.hit("producer.acked")  # telling can't be dropped: each sender is told once
+        offset = record.offset()
+        if offset is None or offset < 0:  # a broker that knows only that it had it before
+            tell(on_sent, SendUncertain(f"it is in {topic}/{partition}, but not known where"))
+            return
+        if now >= self._learn_at:
+            kind, stamp = record.timestamp()
+            if kind == _LOG_APPEND_TIME:  # none on topics that keep their producers' time
+                self._learn_at = now + _LEARN_EVERY
+                node = self._known.leader(topic, partition or 0)
+                self._clock.learn(node, stamp / 1000, began, now)
+        tell(on_sent, Receipt(topic, partition or 0, offset))
+
+    def _again(self, place: Address, message: Message, on_sent: OnSent) -> bool:
+        """Send a message again that was refused only for its company in a batch."""
+        with self._lock:
+            if self._closed:
+                return False
+            try:
+                self._produce(place, message, on_sent)
+            except (Unreachable, TransportClosed):
+                return False
+        return True
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self._current().poll(_POLL)
+            except Exception:  # whatever it is: somebody waits to be told of the next message
+                _log.exception("kafka.report_failed")
+            error = self._trouble.error
+            if error is not None and error.fatal():
+                self._renew(error)
+
+    def _renew(self, error: KafkaError) -> None:
+        """Go on with another handle, and tell of what the old one leaves."""
+        _log.error("kafka.producer_renewed", why=error.str())
+        fresh = self._new()
+        with self._lock:
+            old, self._handle = self._handle, fresh
+        self._trouble.over()
+        _give_up(old)
+
+    def _current(self) -> RawProducer:
+        return self._handle
+
+    def _new(self) -> RawProducer:
+        config = self._config
+        return new_producer(
+            config,
+            self._trouble,
+            {
+                "acks": "all",
+                "enable.idempotence": True,
+                "linger.ms": 0,
+                "batch.size": 131_072,
+                "request.timeout.ms": max(1, int(request_timeout(config) * 1000)),
+                "message.timeout.ms": max(1, int(config.delivery_timeout * 1000)),
+                "message.max.bytes": max(config.max_message_bytes, 1_048_576) + 131_072,
+                "queue.buffering.max.messages": 0,
+                "queue.buffering.max.kbytes": 1_048_576,
+                "topic.metadata.propagation.max.ms": max(1, int(config.address_timeout * 1000)),
+            },
+        )
+
+
+def _refused(error: KafkaError | None) -> bool:
+    """Whether trying longer would be in vain."""
+    if error is None:
+        return False
+    said = error.str()
+    return error.code() == KafkaError._AUTHENTICATION or any(w in said for w in _FATAL_WORDS)  # noqa: SLF001 - public
+
+
+def _give_up(handle: RawProducer) -> None:
+    """End everything that `handle` has not sent, and tell of it."""
+    handle.purge()
+    handle.flush(_END)
