@@ -33,7 +33,6 @@ import rpc.settlement
 import rpc.turns
 import transports.base
 import transports.kafka.driver.consume
-import transports.kafka.inbox
 import transports.kafka.partition_log
 from contracts import Certainty
 from rpc.admission import Admission
@@ -269,7 +268,7 @@ def highest_offset_committed(stack: ExitStack) -> None:
 
 @_mutant("an inbox is used before its position is known", "tests/kafka/test_inbox.py")
 def position_not_awaited(stack: ExitStack) -> None:
-    reader = transports.kafka.inbox.Reader
+    reader = transports.kafka.driver.consume.Reader
 
     def opened(self: Any, partition: int, timeout: float) -> int:
         self.find_topic(timeout)

@@ -31,6 +31,7 @@ _SLICE = 0.1
 _AT_ONCE = 1000
 _LOOK = 0.5
 """How long it may take to see whether a topic is still there, between polls."""
+_LEAST = 0.05
 _CLOSE_GRACE = 0.3
 _RECORD_OVERHEAD = 20
 _NOTHING = Message(b"")
@@ -92,7 +93,7 @@ class Consumer:
         """Return the topic's partitions, asking until they are known. Raises a `TransportError`."""
         deadline = time.monotonic() + timeout
         while True:
-            error = self._look(min(_LOOK, max(0.05, deadline - time.monotonic())))
+            error = self._look(min(_LOOK, max(_LEAST, deadline - time.monotonic())))
             if self._known:
                 return self._known
             if error is not None and error.code() in _NO_RIGHT:
@@ -103,6 +104,7 @@ class Consumer:
                 raise connecting(
                     cause(self._trouble.error or error or _LATE), self._config.bootstrap
                 )
+            time.sleep(_LEAST)
 
     def partitions(self) -> Sequence[int]:
         """Return the partitions of the topic; empty when it is gone. Between polls.
@@ -250,17 +252,17 @@ class Reader(Consumer):
     def _find_end(self, deadline: float) -> int:
         asked = [TopicPartition(self.topic, self._partition, OFFSET_END)]
         while True:
+            left = max(_LEAST, deadline - time.monotonic())
             try:
-                (found,) = self._handle.offsets_for_times(
-                    asked, timeout=max(0.05, deadline - time.monotonic())
-                )
+                (found,) = self._handle.offsets_for_times(asked, timeout=left)
+                if found.error is None:
+                    return int(found.offset)
                 error = found.error
             except KafkaException as failure:
                 error = error_of(failure)
-            if error is None:
-                return int(found.offset)
             if error.code() in _NO_RIGHT or time.monotonic() >= deadline:
                 raise reading(error, self.topic, None)
+            time.sleep(_LEAST)  # such as a leader that is not elected yet
 
 
 _LATE = KafkaError(KafkaError._TIMED_OUT, "no broker answers")  # noqa: SLF001 - public
