@@ -1,8 +1,8 @@
 """One call of a client, from its registration to its end: what `.future()` returns.
 
 Ended by whoever takes it out of the channel's table of pending calls, hence once. The reply is
-decoded by the thread that asks for it, not by the one that reads all replies. `_sending` guards
-what `.sent` resolves to; a call that nobody asks for it takes no lock.
+decoded by the thread that asks for it, not by the one that reads all replies. `_rare_lock` guards
+what few calls have, as what `.sent` resolves to; the others take no lock.
 """
 
 import threading
@@ -12,21 +12,36 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from contracts import NO_RETRY, Cancelled, Certainty, DeadlineExceeded, RetryPolicy, RpcError
+from contracts import Cancelled, Certainty, DeadlineExceeded, RpcError
 from rpc.calls import CallState
 from rpc.completion import Completion
 from rpc.interceptor import Chain, Outcome
+from rpc.options import Terms
 from rpc.reply import Reply
 from rpc.route import Route
-from transports.base import Headers, Receipt
+from rpc.wakeups import awaiting
+from transports.base import Receipt
 from transports.log import get_logger
 
 __all__ = ["Call"]
 
 _log = get_logger("rpc.channel")
-_sending = threading.Lock()
+_rare_lock = threading.Lock()
 
 R = TypeVar("R")
+
+
+class _Rare(msgspec.Struct):
+    """What most calls have nothing of."""
+
+    room: Completion[None] | None = None
+    last_error: RpcError | None = None
+    chain: Chain | None = None
+    sent: Completion[Receipt | RpcError] | None = None
+    unsent: RpcError | None = None
+    """Why no acknowledgement is to be waited for."""
+    earlier: tuple[tuple[int, Receipt], ...] = ()
+    """The attempts that are acknowledged and where they stand, but for the last."""
 
 
 class Call(msgspec.Struct, Generic[R], eq=False):
@@ -34,41 +49,30 @@ class Call(msgspec.Struct, Generic[R], eq=False):
 
     _cancel: "Callable[[Call[Any]], bool]"
     route: Route
+    terms: Terms
     call_id: bytes
     """16 bytes, the same for every attempt."""
     timeout: float
     deadline: float
-    key: bytes | None = None
-    metadata: Headers = ()
-    policy: RetryPolicy = NO_RETRY
-    idempotency_key: bytes | None = None
-    wait_for_ready: bool = False
-    """Whether to wait for a server until the deadline where there is none."""
+    key: bytes | None
+    idempotency_key: bytes | None
     body: bytes = b""
     began: float = 0.0
     """When it was registered, connected and ready to be sent."""
+    due: float = 0.0
+    """When it is to be looked at next, while it is pending."""
     attempt: int = 0
     """How often it was sent; 0 while it waits, for room or for somebody who serves it."""
     unresolved: int = 0
     """A bit for each attempt that may have run: sent, and not proven not executed."""
     state: CallState = CallState.PENDING
-    receipt: Receipt | None = None
-    """Where the request stands, once the broker acknowledged it: the last attempt that it has."""
-    receipts: tuple[tuple[int, Receipt], ...] = ()
-    """Where each attempt stands that is acknowledged."""
     answered: int = 0
     """Which attempt was answered, once one was."""
-    room: Completion[None] | None = None
-    """Set once the call waits for room in its channel no more; None: it never had to."""
-    last_error: RpcError | None = None
-    """Why the last attempt failed, where another is to follow."""
-    chain: Chain | None = None
-    """The interceptors that have been entered and are to be left at the end."""
+    _place: tuple[int, Receipt] | None = None
+    """The attempt that was acknowledged last, and where it stands."""
     _end: Completion[Reply | Outcome] = msgspec.field(default_factory=Completion)
     _outcome: Outcome | None = None
-    _sent: Completion[Receipt | RpcError] | None = None
-    _unsent: RpcError | None = None
-    """Why no acknowledgement is to be waited for."""
+    _rare: _Rare | None = None
 
     # -- for the caller ------------------------------------------------------------------------
 
@@ -82,7 +86,8 @@ class Call(msgspec.Struct, Generic[R], eq=False):
         The call ends by its deadline in any case. With `timeout` seconds passed before, raises
         `TimeoutError` and the call goes on.
         """
-        self._wait(timeout)
+        if not self._end.done():
+            self._wait(timeout)
         return self._settled().unwrap()  # type: ignore[return-value]  # decoded as the contract says
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
@@ -107,13 +112,58 @@ class Call(msgspec.Struct, Generic[R], eq=False):
         self._end.when_done(partial(self._tell, callback))
 
     def __await__(self) -> Generator[Any, None, R]:
-        yield from self._end.__await__()
+        if not self._end.done():
+            future, wake = awaiting()
+            self._end.when_done(wake)
+            yield from future
         return self._settled().unwrap()  # type: ignore[return-value]  # decoded as the contract says
 
     def __repr__(self) -> str:
         return f"<Call {self.route.full_name} {self.call_id.hex()} {self.state.value}>"
 
     # -- for the channel -----------------------------------------------------------------------
+
+    @property
+    def room(self) -> Completion[None] | None:
+        """Set once the call waits for room in its channel no more; None: it never had to."""
+        return None if self._rare is None else self._rare.room
+
+    @property
+    def last_error(self) -> RpcError | None:
+        """Why the last attempt failed, where another is to follow."""
+        return None if self._rare is None else self._rare.last_error
+
+    @property
+    def receipt(self) -> Receipt | None:
+        """Where the request stands, once the broker acknowledged it: the last attempt it has."""
+        return None if self._place is None else self._place[1]
+
+    @property
+    def receipts(self) -> tuple[tuple[int, Receipt], ...]:
+        """Where each attempt stands that is acknowledged."""
+        if self._place is None:
+            return ()
+        return (self._place,) if self._rare is None else (*self._rare.earlier, self._place)
+
+    def receipt_of(self, attempt: int) -> Receipt | None:
+        """Return where this attempt stands, None where it is not acknowledged."""
+        place = self._place
+        if place is None or place[0] == attempt:
+            return None if place is None else place[1]
+        return dict(self.receipts).get(attempt)
+
+    def wait_for_room(self) -> None:
+        """Note that the call waits for room: `room` is there from now on."""
+        self._rarely().room = Completion()
+
+    def failing(self, error: RpcError | None) -> None:
+        """Note why the last attempt failed, where another is to follow; None: it is on its way."""
+        if error is not None or self._rare is not None:
+            self._rarely().last_error = error
+
+    def intercepted(self, chain: Chain) -> None:
+        """Have the interceptors that were entered left at the end."""
+        self._rarely().chain = chain
 
     def finish(self, state: CallState, end: Reply | Outcome | RpcError) -> None:
         """End the call. Only by whoever took it out of the table of pending calls."""
@@ -123,40 +173,50 @@ class Call(msgspec.Struct, Generic[R], eq=False):
             end = Outcome(error=end)
         elif isinstance(end, Outcome):  # an interceptor's: it has not let the call through
             self.unsent(_not_sent(end.error or "an interceptor answered the call"))
-        if self.chain is not None:  # interceptors see the outcome now, not when it is asked for
-            end = self.chain.leave(self._read(end))
+        rare = self._rare
+        if rare is not None and rare.chain is not None:
+            # Interceptors see the outcome now, not when it is asked for.
+            end = rare.chain.leave(self._read(end))
         self._end.set(end)
 
     def sent_to(self, attempt: int, receipt: Receipt) -> None:
         """Note that the broker has this attempt of the request; `tell_sent` tells who waits."""
-        self.receipt = receipt
-        self.receipts += ((attempt, receipt),)
+        if self._place is not None:
+            self._rarely().earlier = self.receipts
+        self._place = (attempt, receipt)
 
     def tell_sent(self) -> None:
-        """Tell whoever waits for it that the broker has the request."""
-        if self._sent is not None:
-            self._settle_sent(self._sent)
+        """Tell whoever waits for it what became of the request."""
+        if self._rare is not None and self._rare.sent is not None:
+            self._settle(self._rare)
 
     def unsent(self, error: RpcError) -> None:
         """Note that no acknowledgement is to be waited for any more."""
-        self._unsent = error
-        if self._sent is not None:
-            self._settle_sent(self._sent)
+        self._rarely().unsent = error
+        self.tell_sent()
 
     def watch_sent(self) -> Completion[Receipt | RpcError]:
         """Return the completion behind `sent`, made when first asked for."""
-        with _sending:
-            if self._sent is None:
-                self._sent = Completion()
-            sent = self._sent
-        self._settle_sent(sent)  # what became known before `_sent` was there
+        rare = self._rarely()
+        with _rare_lock:
+            if rare.sent is None:
+                rare.sent = Completion()
+            sent = rare.sent
+        self._settle(rare)  # what became known before it was there
         return sent
 
-    def _settle_sent(self, sent: Completion[Receipt | RpcError]) -> None:
-        with _sending:
-            known = self.receipt or self._unsent
-            if known is not None and not sent.done():
-                sent.set(known)
+    def _settle(self, rare: _Rare) -> None:
+        with _rare_lock:
+            known = self.receipt or rare.unsent
+            if known is not None and rare.sent is not None and not rare.sent.done():
+                rare.sent.set(known)
+
+    def _rarely(self) -> _Rare:
+        if self._rare is None:
+            with _rare_lock:
+                if self._rare is None:
+                    self._rare = _Rare()
+        return self._rare
 
     def count_attempt(self) -> None:
         """Note that one more attempt is about to be sent."""
@@ -210,7 +270,7 @@ class Call(msgspec.Struct, Generic[R], eq=False):
     def _tell(self, callback: "Callable[[Call[R]], object]") -> None:
         try:
             callback(self)
-        except Exception:
+        except BaseException:  # also a SystemExit: it would end the thread that all replies need
             _log.exception("call.callback_failed", method=self.route.full_name)
 
     def _wait(self, timeout: float | None) -> None:

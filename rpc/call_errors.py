@@ -1,8 +1,21 @@
 """The errors of calls that a channel ends itself, in words."""
 
-from contracts import Certainty, Overloaded, Unavailable
+from contracts import (
+    Certainty,
+    DeadlineExceeded,
+    EncodeError,
+    InternalError,
+    Overloaded,
+    Unavailable,
+)
 
-__all__ = ["closed_error", "no_room_error", "nobody_error"]
+__all__ = [
+    "closed_error",
+    "no_room_error",
+    "nobody_error",
+    "not_sent_error",
+    "unwritable_error",
+]
 
 
 def closed_error(method: str) -> Unavailable:
@@ -29,5 +42,21 @@ def no_room_error(method: str, why: str, waited: float) -> Overloaded:
     after = f" after {waited:g} s of waiting" if waited else ""
     return Overloaded(
         message=f"{method}: not sent{after}: {why}; wait for some, or raise the bound",
+        certainty=Certainty.NOT_EXECUTED,
+    )
+
+
+def not_sent_error(method: str, timeout: float, why: str) -> DeadlineExceeded:
+    """Return the error of a call that could not be sent within its `timeout` seconds."""
+    return DeadlineExceeded(
+        message=f"{method}: not sent within {timeout:g} s: {why}",
+        certainty=Certainty.NOT_EXECUTED,
+    )
+
+
+def unwritable_error(method: str, error: EncodeError) -> InternalError:
+    """Return the error of a call whose arguments have no form on the wire."""
+    return InternalError(
+        message=f"{method}: the arguments can't be encoded: {error}",
         certainty=Certainty.NOT_EXECUTED,
     )

@@ -6,19 +6,17 @@
        ├──caller───────> CANCELLED
        └──channel──────> CLOSED
 
-Pure: no clock, lock or thread. The channel holds one lock around each method, and resolves what
+Pure: no clock, lock or thread. The channel holds one lock around each step, and resolves what
 they return after letting it go.
 """
 
 import enum
+import heapq
+import math
 from collections.abc import Iterator
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from rpc.deadline import Deadlines
-
-__all__ = ["CallState", "PendingCalls"]
-
-C = TypeVar("C")
+__all__ = ["CallState", "Pending", "PendingCalls"]
 
 
 class CallState(enum.Enum):
@@ -32,8 +30,32 @@ class CallState(enum.Enum):
     CLOSED = "closed"
 
 
+class Pending(Protocol):
+    """What the table needs of a call."""
+
+    @property
+    def call_id(self) -> bytes:
+        """Its id."""
+        ...
+
+    @property
+    def body(self) -> bytes:
+        """Its encoded arguments, which do not change while it is pending."""
+        ...
+
+    due: float
+    """When it is to be looked at next: its deadline, or another attempt before."""
+
+
+C = TypeVar("C", bound=Pending)
+
+
 class PendingCalls(Generic[C]):
-    """Calls by id, each with its deadline; bounded in number, and in bytes of their arguments."""
+    """Calls by id, each with one moment at which it is due; bounded in number and in bytes.
+
+    The moment is kept with the call: what has ended, or was moved, leaves its entry in the heap
+    until that surfaces or such entries outnumber the others. Most calls end long before.
+    """
 
     def __init__(self, limit: int, max_bytes: int = 2**63) -> None:
         self.limit = limit
@@ -45,13 +67,17 @@ class PendingCalls(Generic[C]):
         self.bytes = 0
         """Encoded arguments of all calls that are there."""
         self._calls: dict[bytes, C] = {}
-        self._sizes: dict[bytes, int] = {}
-        self._deadlines: Deadlines[bytes] = Deadlines()
+        self._heap: list[tuple[float, bytes]] = []
         self.closed = False
         """Whether the channel is closed: nothing is registered any more."""
+        self.get = self._calls.get
+        """Return the pending call of this id, leaving it there; None: there is none."""
 
     def __len__(self) -> int:
         return len(self._calls)
+
+    def __iter__(self) -> Iterator[C]:
+        return iter(self._calls.values())
 
     def full(self, size: int) -> str | None:
         """Tell what leaves no room for a call with `size` bytes of arguments; None: nothing.
@@ -67,48 +93,65 @@ class PendingCalls(Generic[C]):
             )
         return None
 
-    def register(self, call_id: bytes, call: C, deadline: float, size: int = 0) -> None:
-        """Add a pending call with `size` bytes of arguments, for which `full` tells of room.
+    def register(self, call: C) -> None:
+        """Add a pending call, for which `full` tells of room; it is looked at when it is `due`.
 
         Raises `ValueError` for an id that is pending already.
         """
+        call_id = call.call_id
         if call_id in self._calls:
             raise ValueError(f"call {call_id.hex()} is pending already")
         self._calls[call_id] = call
-        self._sizes[call_id] = size
-        self.bytes += size
-        self._deadlines.add(call_id, deadline)
+        self.bytes += len(call.body)
+        heap = self._heap
+        heapq.heappush(heap, (call.due, call_id))
+        if len(heap) > 64 and len(heap) > 2 * len(self._calls):
+            self._prune()
 
-    def __iter__(self) -> Iterator[C]:
-        return iter(self._calls.values())
-
-    def get(self, call_id: bytes) -> C | None:
-        """Return the pending call of this id, leaving it there."""
-        return self._calls.get(call_id)
+    def move(self, call: C, due: float) -> None:
+        """Look at a pending call at this moment instead."""
+        if due != call.due:
+            call.due = due
+            heapq.heappush(self._heap, (due, call.call_id))
 
     def take(self, call_id: bytes) -> C | None:
         """End the call of this id: return it to whoever asked first, None to the others."""
         call = self._calls.pop(call_id, None)
         if call is not None:
-            self._deadlines.remove(call_id)
-            self.bytes -= self._sizes.pop(call_id)
+            self.bytes -= len(call.body)
         return call
 
-    def next_deadline(self) -> float | None:
-        """Return when `expire` will next have something to do."""
-        return self._deadlines.next_deadline()
+    def next_due(self) -> float | None:
+        """Return when `due` will next have something to tell."""
+        heap = self._heap
+        while heap:
+            due, call_id = heap[0]
+            call = self._calls.get(call_id)
+            if call is not None and call.due == due:
+                return due
+            heapq.heappop(heap)
+        return None
 
-    def expire(self, now: float) -> list[C]:
-        """End and return every call whose deadline is at or before `now`."""
-        expired = self._deadlines.expire(now)
-        self.bytes -= sum(self._sizes.pop(call_id) for call_id in expired)
-        return [self._calls.pop(call_id) for call_id in expired]
+    def due(self, now: float) -> list[C]:
+        """Return the calls whose moment has come, earliest first.
+
+        They stay pending, and are told no more until they are moved.
+        """
+        found: list[C] = []
+        while (at := self.next_due()) is not None and at <= now:
+            call = self._calls[heapq.heappop(self._heap)[1]]
+            call.due = math.inf
+            found.append(call)
+        return found
 
     def drain(self) -> list[C]:
         """End and return every call that is left."""
         calls = list(self._calls.values())
         self._calls.clear()
-        self._sizes.clear()
+        self._heap.clear()
         self.bytes = 0
-        self._deadlines = Deadlines()
         return calls
+
+    def _prune(self) -> None:
+        self._heap = [(call.due, call_id) for call_id, call in self._calls.items()]
+        heapq.heapify(self._heap)

@@ -1,45 +1,35 @@
-"""A client's connection as its users see it: options, routes, and the start of every call.
+"""A client's connection as its users see it: its options, its routes, its life.
 
-No thread of its own; `rpc.connection` has those, and `rpc.inflight` the calls.
+No thread of its own; `rpc.connection` has those, `rpc.starter` the start of every call, and
+`rpc.inflight` what follows.
 """
 
 import asyncio
-import contextvars
-import itertools
 import random
 import secrets
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self, TypedDict
-
-import msgspec
+from typing import Literal, Self, TypedDict
 
 from contracts import (
     MAX_BODY_BYTES,
-    Certainty,
     Codec,
-    DeadlineExceeded,
-    DeliveryMode,
-    EncodeError,
-    InternalError,
     MethodSpec,
     RetryPolicy,
     RpcError,
     codec_named,
 )
-from rpc.call import Call
-from rpc.call_errors import closed_error
-from rpc.calls import CallState
+from rpc.call_errors import closed_error, not_sent_error
 from rpc.clock import Clock, monotonic
 from rpc.connection import Connection
-from rpc.context import inherited_timeout
-from rpc.deadline import DEFAULT_TIMEOUT, effective_timeout
+from rpc.deadline import DEFAULT_TIMEOUT
 from rpc.inflight import InFlight
-from rpc.interceptor import CallInfo, Chain, Interceptor, Outcome
-from rpc.options import CallOptions, check_timeout, metadata_headers
+from rpc.interceptor import Interceptor
+from rpc.options import CallOptions, Terms, check_timeout
 from rpc.readiness import Readiness
 from rpc.request import request_headers
 from rpc.route import Route, request_address
+from rpc.starter import Starter
 from rpc.transport_errors import to_rpc_error
 from transports.base import Transport
 from transports.errors import TransportError
@@ -121,15 +111,10 @@ class Channel:
         self._timeout = timeout
         self._max_body_bytes = max_body_bytes
         self._retry = RetryPolicy() if retry is None else retry
-        self._interceptors = tuple(interceptors)
-        self._clock = clock
-        self._prefix = secrets.token_bytes(8)
-        self._numbers = itertools.count()
         self.instance = secrets.token_hex(8)
         """This channel's id on the wire: replies that bear another are not for us."""
         self._wait_for_ready = wait_for_ready
         self._in_flight = InFlight(
-            self.instance,
             max_pending=max_pending,
             max_pending_bytes=max_pending_bytes,
             wait_for_room=when_full == "wait",
@@ -138,14 +123,27 @@ class Channel:
         )
         self._routes: dict[MethodSpec, Route] = {}
         self._connection = Connection(
-            transport, reply_topic, self._in_flight, clock, client=self.instance, threads=threads
+            transport, reply_topic, self._in_flight, client=self.instance, threads=threads
         )
+        self.calls = Starter(self._in_flight, interceptors, self._connection.may_wait)
+        """Starts calls, for the stubs."""
 
     # -- what a stub needs ---------------------------------------------------------------------
 
     def route(self, spec: MethodSpec) -> Route:
         """Return the way of one method through this channel, one for all its stubs. No I/O."""
         return self._routes.get(spec) or self._routes.setdefault(spec, self._new_route(spec))
+
+    def terms(self, route: Route, options: CallOptions) -> Terms:
+        """Return what holds of the calls of `route` with these options."""
+        return Terms(
+            route.timeout if options.timeout is None else options.timeout,
+            options.key,
+            options.metadata,
+            route.retry if options.retry is None else options.retry,
+            options.idempotency_key,
+            self._wait_for_ready if options.wait_for_ready is None else options.wait_for_ready,
+        )
 
     async def ready(self, route: Route, seconds: float) -> RpcError | None:
         """Wait, without holding the event loop up, until calls can be made; return why not."""
@@ -155,60 +153,7 @@ class Channel:
             async with asyncio.timeout(seconds):
                 return await route.readiness.begin()
         except TimeoutError:
-            return _not_sent(route, seconds, "still connecting")
-
-    def call(
-        self,
-        route: Route,
-        arguments: msgspec.Struct,
-        options: CallOptions,
-        *,
-        unready: RpcError | None = None,
-        block: bool = True,
-    ) -> Call[Any]:
-        """Start a call; whatever fails from here on is told by the call.
-
-        Blocks only until `route` is ready, which it is after the first call, or not at all where
-        the caller has waited itself and tells what came of it in `unready`; and for room, where the
-        channel is full and calls wait for it. With `block` False it is the call alone that waits.
-        """
-        timeout = route.timeout if options.timeout is None else options.timeout
-        timeout = effective_timeout(timeout, inherited_timeout())
-        key = options.key
-        if key is None and route.spec.key is not None:
-            try:
-                key = route.spec.key_of(arguments)
-            except EncodeError as error:
-                unready = _unwritable(route, error)
-        call_id = self._prefix + next(self._numbers).to_bytes(8, "big")
-        deadline = self._clock() + timeout
-        named = None
-        if route.spec.delivery is DeliveryMode.EFFECTIVELY_ONCE:
-            named = call_id if options.idempotency_key is None else options.idempotency_key
-            key = named if key is None else key  # all attempts to one server, which remembers
-        call: Call[Any] = Call(
-            self.cancel,
-            route,
-            call_id,
-            timeout,
-            deadline,
-            key,
-            options.metadata,
-            route.retry if options.retry is None else options.retry,
-            named,
-            self._wait_for_ready if options.wait_for_ready is None else options.wait_for_ready,
-        )
-        if self._interceptors:
-            self._start_intercepted(call, arguments, unready)
-        else:
-            self._start(call, arguments, unready)
-        if block and call.room is not None and not self._connection.serves_here():
-            call.room.wait(None)  # the timer ends the wait by the deadline
-        return call
-
-    def cancel(self, call: Call[Any]) -> bool:
-        """End `call` as cancelled and tell the server; False if it had ended."""
-        return self._in_flight.cancel(call)
+            return not_sent_error(route.full_name, seconds, "still connecting")
 
     # -- life ----------------------------------------------------------------------------------
 
@@ -286,66 +231,9 @@ class Channel:
         if not self._wait_for_ready and self._in_flight.first_question(route.peer):
             self._connection.watch.ask(route.peer)
         route.constant = request_headers(
-            route.full_name, self.instance, inbox.address, self._codec.content_type
+            route.full_name,
+            self.instance,
+            inbox.address,
+            self._codec.content_type,
+            frames=transport.frames,
         )
-
-    def _start(self, call: Call[Any], arguments: msgspec.Struct, unready: RpcError | None) -> None:
-        if unready is None and call.timeout <= 0:
-            unready = _not_sent(call.route, call.timeout, "its caller's deadline has passed")
-        elif unready is None and call.route.constant is None:
-            unready = self._await_ready(call)
-        if unready is not None:
-            call.finish(CallState.FAILED, unready)
-            return
-        try:
-            call.body = call.route.encode(arguments)
-        except EncodeError as error:
-            call.finish(CallState.FAILED, _unwritable(call.route, error))
-            return
-        self._in_flight.submit(call)
-
-    def _await_ready(self, call: Call[Any]) -> RpcError | None:
-        attempt = call.route.readiness.begin()
-        if attempt.wait(call.deadline - self._clock()):
-            return attempt.get()
-        return _not_sent(call.route, call.timeout, "still connecting")
-
-    def _start_intercepted(
-        self, call: Call[Any], arguments: msgspec.Struct, unready: RpcError | None
-    ) -> None:
-        chain = Chain(self._interceptors, contextvars.copy_context())
-        entered = chain.enter(
-            CallInfo(
-                side="client",
-                service=call.route.spec.service,
-                method=call.route.spec.name,
-                arguments=arguments,
-                metadata=dict[str, str | bytes](call.metadata),
-                timeout=call.timeout,
-                call_id=call.call_id.hex(),
-            )
-        )
-        if isinstance(entered, Outcome):
-            call.finish(CallState.COMPLETED, entered)
-            return
-        call.chain = chain
-        try:
-            call.metadata = metadata_headers(entered.metadata)
-        except ValueError as error:
-            call.finish(CallState.FAILED, Outcome(error=error))
-            return
-        self._start(call, entered.arguments, unready)
-
-
-def _unwritable(route: Route, error: EncodeError) -> InternalError:
-    return InternalError(
-        message=f"{route.full_name}: the arguments can't be encoded: {error}",
-        certainty=Certainty.NOT_EXECUTED,
-    )
-
-
-def _not_sent(route: Route, timeout: float, why: str) -> DeadlineExceeded:
-    return DeadlineExceeded(
-        message=f"{route.full_name}: not sent within {timeout:g} s: {why}",
-        certainty=Certainty.NOT_EXECUTED,
-    )

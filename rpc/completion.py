@@ -5,12 +5,11 @@ somebody waits for it, and with hundreds in flight most are done before anybody 
 and `list.pop` are the only shared steps, and each is atomic.
 """
 
-import asyncio
 import threading
-import weakref
-from collections import deque
 from collections.abc import Callable, Generator
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
+
+from rpc.wakeups import awaiting
 
 __all__ = ["Completion"]
 
@@ -67,12 +66,10 @@ class Completion(Generic[T]):
         self._take_back(wake)
         return self._done
 
-    def __await__(self) -> Generator[None, None, T]:
+    def __await__(self) -> Generator[Any, None, T]:
         if not self._done:
-            loop = asyncio.get_running_loop()
-            future: asyncio.Future[None] = loop.create_future()
-            bridge = _Bridge.to(loop)
-            self.when_done(lambda: bridge.wake(future))
+            future, wake = awaiting()
+            self.when_done(wake)
             yield from future
         return self.get()
 
@@ -86,49 +83,3 @@ class Completion(Generic[T]):
 
 def _waitable(seconds: float) -> float:
     return min(max(0.0, seconds), threading.TIMEOUT_MAX)
-
-
-class _Bridge:
-    """Wakes the futures of one event loop from other threads, many of them per wake-up.
-
-    `call_soon_threadsafe` writes to a socket each time; with a hundred replies in one fetch a
-    single write is enough.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = weakref.ref(loop)
-        self._ready: deque[asyncio.Future[None]] = deque()
-        self._scheduled = False
-
-    @classmethod
-    def to(cls, loop: asyncio.AbstractEventLoop) -> "_Bridge":
-        """Return the loop's bridge; called on the loop's own thread."""
-        bridge = _bridges.get(loop)
-        if bridge is None:
-            bridge = _bridges[loop] = cls(loop)
-        return bridge
-
-    def wake(self, future: "asyncio.Future[None]") -> None:
-        """Resolve `future` on its loop soon; from any thread."""
-        self._ready.append(future)
-        if self._scheduled:  # the drain that is scheduled has not begun: it will see the future
-            return
-        self._scheduled = True
-        loop = self._loop()
-        try:
-            if loop is not None:
-                loop.call_soon_threadsafe(self._drain)
-        except RuntimeError:  # the loop is closed: nobody waits there any more
-            self._ready.clear()
-
-    def _drain(self) -> None:
-        self._scheduled = False  # before the first pop: a future added from here on schedules again
-        while self._ready:
-            future = self._ready.popleft()
-            if not future.done():
-                future.set_result(None)
-
-
-_bridges: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Bridge] = (
-    weakref.WeakKeyDictionary()
-)

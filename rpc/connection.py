@@ -9,12 +9,13 @@ import threading
 from collections.abc import Callable
 
 from rpc.call_errors import closed_error
-from rpc.clock import Clock
 from rpc.completion import Completion
 from rpc.config import transport_url
 from rpc.inflight import InFlight
+from rpc.replies import Replies
 from rpc.reply import clock_message
 from rpc.sender import Sender
+from rpc.timekeeper import Timekeeper
 from rpc.watch import Watch
 from transports.base import Address, Receipt, Receiver, Transport
 from transports.errors import SendUncertain, TransportError, Unreachable
@@ -37,7 +38,6 @@ class Connection:
         transport: Transport | str | None,
         reply_topic: str | None,
         in_flight: InFlight,
-        clock: Clock,
         *,
         client: str,
         threads: bool,
@@ -45,7 +45,8 @@ class Connection:
         self._given = transport
         self._reply_topic = reply_topic
         self._in_flight = in_flight
-        self._clock = clock
+        self._replies = Replies(client, in_flight)
+        self._timekeeper = Timekeeper(in_flight)
         self._threads = threads
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -57,9 +58,9 @@ class Connection:
         """Whether no more calls can be made: closed, or opened before a fork."""
         self._client = client
         in_flight.wake = self._due.set
-        self.watch = Watch(self._start, in_flight.learned)
+        self.watch = Watch(self._start, self._timekeeper.learned)
         """Asks who serves; any thread."""
-        in_flight.ask = self.watch.begin
+        self._timekeeper.ask = self.watch.begin
         renew_in_child(self)
 
     def open(self) -> tuple[Transport, Receiver]:
@@ -73,7 +74,7 @@ class Connection:
                     raise closed_error("opening")
                 self._transport, self._inbox = self._connect()
                 transport = self.watch.transport = self._transport
-                sender = Sender(self._client, self._clock, transport.send, transport.now)
+                sender = Sender(self._client, self._in_flight.clock, transport.send, transport.now)
                 self._in_flight.open(sender)
                 self._serve(self._inbox)
             return self._transport, self._inbox
@@ -117,19 +118,18 @@ class Connection:
 
     def step(self) -> int:
         """Take what is in the inbox and do what is due, without waiting; return the replies."""
-        deliveries = [] if self._inbox is None else self._inbox.receive(0)
-        for delivery in deliveries:
-            self._in_flight.receive(delivery)
-        self._in_flight.tick()
+        deliveries = () if self._inbox is None else self._inbox.receive(0)
+        self._replies.receive(deliveries)
+        self._timekeeper.tick()
         return len(deliveries)
 
     def run(self, work: Callable[[], None]) -> None:
         """Do `work` on a thread of its own, or here and now in a connection without threads."""
         self._start("rpc-open", work)
 
-    def serves_here(self) -> bool:
-        """Tell whether this thread is one that calls need to end: it may not wait for them."""
-        return not self._threads or threading.current_thread() in self._serving
+    def may_wait(self) -> bool:
+        """Tell whether this thread may wait for calls to end: it is none that they need for it."""
+        return self._threads and threading.current_thread() not in self._serving
 
     def _start(self, name: str, work: Callable[[], None]) -> None:
         if self._threads:
@@ -184,16 +184,15 @@ class Connection:
             if failed:
                 failed = False
                 self._in_flight.inbox_failed(None)
-            for delivery in deliveries:
-                self._in_flight.receive(delivery)
+            self._replies.receive(deliveries)
 
     def _keep_time(self) -> None:
         while not self.closed:
-            due = self._in_flight.next_tick()
-            wait = None if due is None else max(0.0, due - self._clock())
+            due = self._timekeeper.next_tick()
+            wait = None if due is None else max(0.0, due - self._in_flight.clock())
             self._due.wait(None if wait is None else min(wait, threading.TIMEOUT_MAX))
             self._due.clear()
-            self._in_flight.tick()
+            self._timekeeper.tick()
 
     def after_fork(self) -> None:
         """Give up, in the child, what only the parent's threads can serve."""

@@ -9,7 +9,7 @@ from rpc.headers import is_control
 from rpc.request import MAX_IDEMPOTENCY_KEY
 from transports.base import Headers
 
-__all__ = ["CallOptions", "check_idempotency_key", "check_timeout", "metadata_headers"]
+__all__ = ["CallOptions", "Terms", "check_idempotency_key", "check_timeout", "metadata_headers"]
 
 MAX_METADATA = 8192
 """Bytes of names and values together: what gRPC allows by default."""
@@ -24,6 +24,20 @@ class CallOptions(NamedTuple):
     retry: RetryPolicy | None = None
     idempotency_key: bytes | None = None
     wait_for_ready: bool | None = None
+
+
+class Terms(NamedTuple):
+    """What holds of all calls of one method with one set of options: derived once, not per call."""
+
+    timeout: float
+    """Seconds; a call being handled may leave its own calls less."""
+    key: bytes | None
+    """The routing key that was chosen; None: the contract's, if it names one."""
+    metadata: Headers
+    retry: RetryPolicy
+    idempotency_key: bytes | None
+    wait_for_ready: bool
+    """Whether to wait for a server until the deadline where there is none."""
 
 
 def check_timeout(seconds: float) -> None:

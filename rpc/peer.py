@@ -20,13 +20,15 @@ __all__ = ["Peer", "Peers"]
 class Peer:
     """One service, for all routes of a channel that lead there."""
 
-    __slots__ = ("check_at", "health", "presence", "service", "topic")
+    __slots__ = ("check_at", "frames", "health", "presence", "service", "topic")
 
     def __init__(self, service: str, topic: str) -> None:
         self.service = service
         self.topic = topic
         self.health = PartitionHealth()
         self.presence = Presence()
+        self.frames = False
+        """Whether a reply has shown that its servers read several requests from one record."""
         self.check_at = math.inf
         """When to look whether a call has waited so long that it is asked who serves it."""
 

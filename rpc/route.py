@@ -54,6 +54,9 @@ class Route:
         self.timeout = timeout
         self.retry = retry
         self.once = spec.delivery is DeliveryMode.AT_MOST_ONCE
+        self.keyed = spec.key is not None
+        self.named = spec.delivery is DeliveryMode.EFFECTIVELY_ONCE
+        """Whether each call names the work that it wants done."""
         self.repeatable = spec.repeatable and not self.once
         self.address = request_address(spec.service)
         self.peer = peer
@@ -77,6 +80,8 @@ class Route:
         try:
             if reply.code is not None:
                 return Outcome(error=self.read_error(reply))
+            if reply.content_type == self._content_type:
+                return Outcome(self._decode(reply.body))
             return Outcome(self._decoder(reply)(reply.body))
         except DecodeError as error:
             return Outcome(error=self._unreadable(reply, error))
@@ -90,7 +95,7 @@ class Route:
         return from_wire(body, self.spec.errors)
 
     def _decoder(self, reply: Reply) -> Any:
-        if reply.content_type in {self._content_type, None}:
+        if reply.content_type is None:
             return self._decode
         return sized(self._codec_of(reply).decoder(self.spec.result), self._max_body_bytes)
 

@@ -6,6 +6,7 @@ from typing import Any
 from rpc.call import Call
 from rpc.clock import Clock
 from rpc.request import cancel_message, request_message
+from rpc.tracker import Attempt
 from transports import failpoints
 from transports.base import Address, OnSent, Receipt, Send
 
@@ -23,34 +24,41 @@ class Sender:
         self._send = send
         self._now = now
 
-    def request(
-        self, call: Call[Any], attempt: int, avoid: Collection[int], on_sent: OnSent
-    ) -> None:
-        """Send this attempt of `call`, to none of the partitions `avoid` if there are others."""
+    def request(self, attempt: Attempt, on_sent: OnSent) -> None:
+        """Send this attempt of a call, to none of the partitions it avoids if there are others."""
         if failpoints.on and failpoints.hit("client.before_send"):
             return
+        call = attempt.call
         route = call.route
         assert route.constant is not None  # noqa: S101 - a call begins once its route is ready
         message = request_message(
             route.constant,
             call.call_id,
-            max(0.0, call.deadline - self._clock()),
+            call.deadline - self._clock(),
             call.body,
-            key=call.key,
-            attempt=attempt,
-            metadata=call.metadata,
-            sent=self._now(),
-            idempotency_key=call.idempotency_key,
+            call.key,
+            attempt.number,
+            call.terms.metadata,
+            self._now(),
+            call.idempotency_key,
         )
-        self._send(route.address, message, on_sent, avoid=avoid, once=route.once)
+        self._send(
+            route.address,
+            message,
+            on_sent,
+            avoid=attempt.avoid,
+            once=route.once,
+            packed=route.peer.frames,
+        )
         if failpoints.on:
             failpoints.hit("client.after_send")
 
     def cancel(self, call: Call[Any], receipts: Collection[Receipt]) -> None:
         """Tell the servers where attempts of `call` stand that nobody waits for it any more."""
         message = cancel_message(call.call_id, call.route.full_name, self._client, call.key)
+        packed = call.route.peer.frames
         for partition in {(one.topic, one.partition) for one in receipts}:
-            self._send(Address(*partition), message, _ignore)
+            self._send(Address(*partition), message, _ignore, packed=packed)
 
 
 def _ignore(_sent: object) -> None:

@@ -23,6 +23,7 @@ from rpc.context import inherited_timeout
 from rpc.deadline import effective_timeout
 from rpc.options import (
     CallOptions,
+    Terms,
     check_idempotency_key,
     check_timeout,
     metadata_headers,
@@ -143,7 +144,10 @@ class StubMethod(BoundMethod[P, R]):
         self._fixed = channel
         self._options = options
         self._channel = channel
-        self._route: Route | None = None if channel is None else channel.route(spec)
+        self._route: Route | None = None
+        self._terms: Terms | None = None
+        if channel is not None:
+            self._bind_to(channel)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Make the call and wait for its end. Raises an `RpcError` where it fails."""
@@ -151,16 +155,15 @@ class StubMethod(BoundMethod[P, R]):
 
     async def aio(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Make the call and await its end. Cancelling the task cancels the call."""
-        channel, route = self._bound()
+        channel, route, terms = self._bound()
         arguments = self._spec.bind(args, kwargs)
-        options, unready = self._options, None
+        unready = None
         if route.constant is None:  # connecting must not hold the loop up
-            timeout = route.timeout if options.timeout is None else options.timeout
-            timeout = effective_timeout(timeout, inherited_timeout())
+            timeout = effective_timeout(terms.timeout, inherited_timeout())
             started = time.monotonic()
             unready = await channel.ready(route, timeout)
-            options = options._replace(timeout=timeout - (time.monotonic() - started))
-        call: Call[R] = channel.call(route, arguments, options, unready=unready, block=False)
+            terms = terms._replace(timeout=timeout - (time.monotonic() - started))
+        call: Call[R] = channel.calls.start(route, arguments, terms, unready, block=False)
         try:
             return await call
         except asyncio.CancelledError:
@@ -172,8 +175,8 @@ class StubMethod(BoundMethod[P, R]):
 
         The first call of a method waits for the connection, within its deadline.
         """
-        channel, route = self._bound()
-        return channel.call(route, self._spec.bind(args, kwargs), self._options)
+        channel, route, terms = self._bound()
+        return channel.calls.start(route, self._spec.bind(args, kwargs), terms)
 
     def with_options(
         self,
@@ -218,14 +221,26 @@ class StubMethod(BoundMethod[P, R]):
         other = StubMethod[P, R](self._spec, None, options)
         other._fixed = self._fixed
         other._channel, other._route = self._channel, self._route
+        if other._channel is not None and other._route is not None:
+            other._terms = other._channel.terms(other._route, options)
         return other
 
     def __repr__(self) -> str:
         return f"<method {self._spec.full_name} of a stub>"
 
-    def _bound(self) -> tuple[Channel, Route]:
-        channel, route = self._channel, self._route
-        if channel is None or route is None or (self._fixed is None and channel.closed):
-            channel = self._channel = default_channel()
-            route = self._route = channel.route(self._spec)
-        return channel, route
+    def _bound(self) -> tuple[Channel, Route, Terms]:
+        channel, route, terms = self._channel, self._route, self._terms
+        if (
+            channel is None
+            or route is None
+            or terms is None
+            or (self._fixed is None and channel.closed)
+        ):
+            return self._bind_to(default_channel())
+        return channel, route, terms
+
+    def _bind_to(self, channel: Channel) -> tuple[Channel, Route, Terms]:
+        route = channel.route(self._spec)
+        terms = channel.terms(route, self._options)
+        self._channel, self._route, self._terms = channel, route, terms
+        return channel, route, terms

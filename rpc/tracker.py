@@ -5,8 +5,10 @@ and their partitions come together. Pure: every moment is an argument. `rpc.infl
 around each step, and sends and ends what the step returns after letting it go.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, NamedTuple
+
+import msgspec
 
 from contracts import Certainty, RpcError
 from rpc.call import Call
@@ -18,10 +20,10 @@ from rpc.resends import Resends
 from rpc.waiting import WaitingRoom
 from transports.base import GroupState, Receipt
 
-__all__ = ["Attempt", "Due", "Tracker"]
+__all__ = ["Answer", "Attempt", "Due", "Tracker"]
 
 
-class Attempt(NamedTuple):
+class Attempt(msgspec.Struct, eq=False):
     """One attempt that is to be sent now."""
 
     call: Call[Any]
@@ -45,6 +47,15 @@ class Due(NamedTuple):
     """The services whose groups are to be asked about."""
 
 
+class Answer(NamedTuple):
+    """A reply that answers a pending call."""
+
+    call: Call[Any]
+    reply: Reply
+    ends: bool
+    """Whether the call has ended with it; else one attempt has failed."""
+
+
 class Tracker:
     """The calls of one channel. Not thread-safe."""
 
@@ -58,7 +69,7 @@ class Tracker:
 
     def full(self, call: Call[Any]) -> str | None:
         """Tell why there is no room for `call` now; None: there is."""
-        if self.waiting:
+        if self.waiting.calls:
             return "other calls wait for room already"
         return self.pending.full(len(call.body))
 
@@ -68,16 +79,18 @@ class Tracker:
         None instead of an attempt: it is not sent yet, for lately nobody was there to serve it.
         """
         call.began = now
-        peer = call.route.peer
-        self.pending.register(call.call_id, call, call.deadline, len(call.body))
+        route = call.route
+        peer = route.peer
         self._resends.deposit()
-        if peer.presence.empty_since is not None and not call.wait_for_ready:
-            self._resends.hold(call, now + HOLD)
+        if peer.presence.empty_since is not None and not call.terms.wait_for_ready:
+            call.due = min(now + HOLD, call.deadline)
+            self.pending.register(call)
             self.peers.check(peer, now)
             return None, now
         # Here and not where it is sent: whoever ends the call now must know that it will be.
         call.count_attempt()
-        due = min(self._resends.hedge(call, now), call.deadline)
+        due = call.due = self._resends.hedge(call, now) if route.repeatable else call.deadline
+        self.pending.register(call)
         check = now + min(call.timeout / 2, CHECK_AFTER)
         if check < peer.check_at and not peer.presence.off:
             self.peers.check(peer, check)
@@ -95,24 +108,23 @@ class Tracker:
 
     def take(self, call: Call[Any]) -> bool:
         """Take a pending call out; whoever gets True ends it."""
-        self._resends.forget(call.call_id)
         return self.pending.take(call.call_id) is not None
 
     def drain(self) -> list[Call[Any]]:
         """Take all calls out."""
-        self._resends.forget_all()
         return self.waiting.drain() + self.pending.drain()
 
     # -- what becomes of attempts --------------------------------------------------------------
 
-    def acknowledged(self, call: Call[Any], attempt: int, receipt: Receipt, now: float) -> None:
+    def acknowledged(self, attempt: Attempt, receipt: Receipt, now: float) -> None:
         """Note where an attempt stands."""
-        call.sent_to(attempt, receipt)
-        health = call.route.peer.health
+        call = attempt.call
+        call.sent_to(attempt.number, receipt)
+        route = call.route
         if self.pending.get(call.call_id) is call:
-            health.sent(receipt.partition, now + call.route.latency.patience)
-        elif call.answered == attempt:  # the reply was faster than the acknowledgement
-            health.replied(receipt.partition)
+            route.peer.health.sent(receipt.partition, now + route.latency.patience)
+        elif call.answered == attempt.number:  # the reply was faster than the acknowledgement
+            route.peer.health.replied(receipt.partition)
 
     def failed(
         self,
@@ -135,36 +147,41 @@ class Tracker:
             return None
         due = None if lasting else self._resends.retry(call, error, now, pushback)
         if due is not None:
-            call.last_error = error
+            self.pending.move(call, due)
+            call.failing(error)
             return False, due
         if error.certainty is Certainty.NOT_EXECUTED and call.unresolved:
             return False, None
         return self.take(call), None
 
-    def answer(self, reply: Reply, now: float) -> tuple[Call[Any] | None, bool]:
-        """Match a reply; return its call, and whether that ends with it, else an attempt failed.
-
-        None: the call has ended, or the reply is none to it.
-        """
-        call = self.pending.get(reply.call_id)
-        if call is None:
-            self.pending.late += 1
-            return None, False
-        route, attempt, method = call.route, reply.attempt, reply.method
-        if attempt > call.attempt or (method is not None and method != route.wire_method):
-            self.pending.foreign += 1
-            return None, False
-        for number, receipt in call.receipts:
-            if number == attempt:
-                route.peer.health.replied(receipt.partition)
-        if route.peer.presence.empty_since is not None:
-            route.peer.presence.replied()
-        if reply.code is not None and reply.code in call.policy.codes:
-            return call, False
-        route.latency.add(now - call.began)
-        call.answered = attempt
-        self.take(call)
-        return call, True
+    def answer(self, replies: Iterable[Reply], now: float) -> list[Answer]:
+        """Match replies with calls, in their order; what answers none is counted and left out."""
+        pending, answers = self.pending, []
+        for reply in replies:
+            call = pending.get(reply.call_id)
+            if call is None:
+                pending.late += 1
+                continue
+            route, attempt, method = call.route, reply.attempt, reply.method
+            if attempt > call.attempt or (method is not None and method != route.wire_method):
+                pending.foreign += 1
+                continue
+            peer = route.peer
+            if reply.frames:
+                peer.frames = True
+            receipt = call.receipt_of(attempt)
+            if receipt is not None:
+                peer.health.replied(receipt.partition)
+            if peer.presence.empty_since is not None:
+                peer.presence.replied()
+            if reply.code is not None and reply.code in call.terms.retry.codes:
+                answers.append(Answer(call, reply, ends=False))
+                continue
+            route.latency.add(now - call.began)
+            call.answered = attempt
+            pending.take(reply.call_id)
+            answers.append(Answer(call, reply, ends=True))
+        return answers
 
     def learned(
         self, peer: Peer, state: GroupState | None, now: float, *, off: bool
@@ -183,7 +200,7 @@ class Tracker:
             ready = [self._next(call, now) for call in calls if not call.attempt]
         lost: list[Call[Any]] = []
         if presence.nobody(now):
-            lost = [call for call in calls if call.attempt and not call.wait_for_ready]
+            lost = [call for call in calls if call.attempt and not call.terms.wait_for_ready]
         for call in lost:
             self.take(call)
         return ready, lost
@@ -192,27 +209,29 @@ class Tracker:
 
     def next_deadline(self) -> float | None:
         """Return when `due` will next have something to do."""
-        tables = (self.pending, self.waiting, self._resends, self.peers)
-        moments = [table.next_deadline() for table in tables]
+        moments = (
+            self.pending.next_due(),
+            self.waiting.next_deadline(),
+            self.peers.next_deadline(),
+        )
         return min((at for at in moments if at is not None), default=None)
 
     def due(self, now: float) -> Due:
         """Return what is to be done now; calls that end are taken out."""
-        expired = self.pending.expire(now)
-        for ended in expired:
-            self._resends.forget(ended.call_id)
+        expired: list[Call[Any]] = []
         again: list[Attempt] = []
         unserved: list[Call[Any]] = []
-        for call_id in self._resends.expire(now):
-            call = self.pending.get(call_id)
-            if call is None:
-                continue
+        for call in self.pending.due(now):
             presence = call.route.peer.presence
-            if not call.attempt and presence.nobody(now):
+            if call.deadline <= now:
+                self.take(call)
+                expired.append(call)
+            elif not call.attempt and presence.nobody(now):
                 self.take(call)
                 unserved.append(call)
             elif not call.attempt and presence.empty_since is not None:
-                self._resends.hold(call, now + ASK_HELD)  # a second answer is under way
+                # A second answer is under way.
+                self.pending.move(call, min(now + ASK_HELD, call.deadline))
             elif (
                 not call.attempt
                 or call.last_error is not None
@@ -220,15 +239,15 @@ class Tracker:
             ):
                 again.append(self._next(call, now))
             else:  # the budget is spent, or nobody is there who might answer sooner
-                self._resends.hedge(call, now)
+                self.pending.move(call, self._resends.hedge(call, now))
         asks = self.peers.due(now, self.pending)
         return Due(expired, self.waiting.expire(now), again, unserved, asks)
 
     def _next(self, call: Call[Any], now: float) -> Attempt:
-        retried, call.last_error = call.last_error is not None, None
+        retried = call.last_error is not None
+        call.failing(None)
         call.count_attempt()
-        self._resends.forget(call.call_id)
-        self._resends.hedge(call, now)
+        self.pending.move(call, self._resends.hedge(call, now))
         avoid: Collection[int] = ()
         if call.key is None:
             had = {receipt.partition for _, receipt in call.receipts}

@@ -50,7 +50,8 @@ def answered_once(run: Run) -> Iterator[Violation]:
         return
     answered: Counter[tuple[str, str]] = Counter()
     for event in run.by_name.get("replied", ()):
-        answered[event["process"], event["call"]] += 1
+        if event.get("how") != "failed":  # it may be sent once more
+            answered[event["process"], event["call"]] += 1
     for (process, call), count in answered.items():
         if count > asked[process, call]:
             what = f"{process} was asked {asked[process, call]} times and answered {count} times"

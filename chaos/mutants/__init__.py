@@ -17,12 +17,10 @@ import msgspec
 
 import rpc.answers
 import rpc.call
-import rpc.channel
 import rpc.context
 import rpc.dispatcher
 import rpc.execution
 import rpc.idempotency
-import rpc.inflight
 import rpc.intake
 import rpc.lanes
 import rpc.replays
@@ -30,6 +28,8 @@ import rpc.reply
 import rpc.request
 import rpc.retry
 import rpc.settlement
+import rpc.starter
+import rpc.timekeeper
 import rpc.turns
 import transports.base
 import transports.kafka.driver.consume
@@ -143,14 +143,14 @@ def reply_twice(stack: ExitStack) -> None:
 
 @_mutant("ids are counted per client alone, and replies are taken whoever they are for")
 def no_instance_filter(stack: ExitStack) -> None:
-    build = rpc.channel.Channel.__init__
+    build = rpc.starter.Starter.__init__
     decode = rpc.reply.decode_reply
 
     def built(self: Any, *args: Any, **options: Any) -> None:
         build(self, *args, **options)
         self._prefix = bytes(8)
 
-    _put(stack, rpc.channel.Channel, "__init__", built)
+    _put(stack, rpc.starter.Starter, "__init__", built)
     _everywhere(stack, decode, lambda message: decode(message)._replace(client=None))
 
 
@@ -236,7 +236,7 @@ def reply_dropped_on_encode_error(stack: ExitStack) -> None:
 
 @_mutant("calls do not end by their deadline")
 def deadline_not_kept(stack: ExitStack) -> None:
-    _put(stack, rpc.inflight.InFlight, "tick", lambda _self: None)
+    _put(stack, rpc.timekeeper.Timekeeper, "tick", lambda _self: None)
 
 
 @_mutant("a call without a reply is said not to have run")

@@ -205,7 +205,8 @@ def test_a_call_whose_caller_has_no_time_left_is_not_sent(line):
     phone = line(Echo)
     route = phone.client.say._route
     arguments = phone.client.say._spec.bind(("hi",), {})
-    call = phone.channel.call(route, arguments, CallOptions(timeout=-0.1))
+    terms = phone.channel.terms(route, CallOptions(timeout=-0.1))
+    call = phone.channel.calls.start(route, arguments, terms)
 
     assert call.exception(0).code is Code.DEADLINE_EXCEEDED
     assert "its caller's deadline has passed" in call.exception().message

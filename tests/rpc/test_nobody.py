@@ -102,14 +102,12 @@ def test_a_call_that_waits_longer_than_it_should_is_told_when_the_last_server_ha
 @pytest.mark.parametrize("how", ["channel", "call"])
 def test_who_waits_for_a_server_waits_until_the_deadline(line, phone, asked, how):
     asked[0].append(NOBODY)
-    if how == "channel":
-        call = line(Echo, wait_for_ready=True).client.say.future("hi")
-    else:
-        call = phone.client.say.with_options(wait_for_ready=True).future("hi")
+    patient = line(Echo, wait_for_ready=True) if how == "channel" else phone
+    call = patient.client.say.with_options(wait_for_ready=how == "call" or None).future("hi")
     pass_time(phone, 4.9)
     waiting = not call.done()
     phone.advance(0.2)
-    call._cancel.__self__.step()
+    patient.channel.step()
 
     assert waiting
     assert len(phone.wire.sent) == 1
