@@ -173,10 +173,11 @@ def dedup_forgotten(stack: ExitStack) -> None:
 def new_call_id_on_resend(stack: ExitStack) -> None:
     made = rpc.request.request_message
 
-    def renamed(constant: Any, call_id: bytes, *args: Any, attempt: int = 1, **options: Any) -> Any:
+    def renamed(constant: Any, call_id: bytes, *rest: Any) -> Any:
+        _timeout, _body, _key, attempt, *_ = rest
         if attempt > 1:
             call_id = call_id[:-1] + bytes([call_id[-1] ^ 0x80])
-        return made(constant, call_id, *args, attempt=attempt, **options)
+        return made(constant, call_id, *rest)
 
     _everywhere(stack, made, renamed)
 
