@@ -40,8 +40,6 @@ class _Rare(msgspec.Struct):
     sent: Completion[Receipt | RpcError] | None = None
     unsent: RpcError | None = None
     """Why no acknowledgement is to be waited for."""
-    earlier: tuple[tuple[int, Receipt], ...] = ()
-    """The attempts that are acknowledged and where they stand, but for the last."""
 
 
 class Call(msgspec.Struct, Generic[R], eq=False):
@@ -68,8 +66,8 @@ class Call(msgspec.Struct, Generic[R], eq=False):
     state: CallState = CallState.PENDING
     answered: int = 0
     """Which attempt was answered, once one was."""
-    _place: tuple[int, Receipt] | None = None
-    """The attempt that was acknowledged last, and where it stands."""
+    receipts: tuple[tuple[int, Receipt], ...] = ()
+    """Where each attempt stands that is acknowledged."""
     _end: Completion[Reply | Outcome] = msgspec.field(default_factory=Completion)
     _outcome: Outcome | None = None
     _rare: _Rare | None = None
@@ -86,14 +84,14 @@ class Call(msgspec.Struct, Generic[R], eq=False):
         The call ends by its deadline in any case. With `timeout` seconds passed before, raises
         `TimeoutError` and the call goes on.
         """
-        if not self._end.done():
-            self._wait(timeout)
-        return self._settled().unwrap()  # type: ignore[return-value]  # decoded as the contract says
+        outcome = self._outcome or self._settled(timeout)
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.value  # type: ignore[return-value]  # decoded as the contract says
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Return how the call failed, None if it did not; waits as `result` does."""
-        self._wait(timeout)
-        return self._settled().error
+        return (self._outcome or self._settled(timeout)).error
 
     def cancel(self) -> bool:
         """End the call with `Cancelled` and tell the server; False if it had ended already."""
@@ -116,7 +114,7 @@ class Call(msgspec.Struct, Generic[R], eq=False):
             future, wake = awaiting()
             self._end.when_done(wake)
             yield from future
-        return self._settled().unwrap()  # type: ignore[return-value]  # decoded as the contract says
+        return self.result()
 
     def __repr__(self) -> str:
         return f"<Call {self.route.full_name} {self.call_id.hex()} {self.state.value}>"
@@ -136,21 +134,7 @@ class Call(msgspec.Struct, Generic[R], eq=False):
     @property
     def receipt(self) -> Receipt | None:
         """Where the request stands, once the broker acknowledged it: the last attempt it has."""
-        return None if self._place is None else self._place[1]
-
-    @property
-    def receipts(self) -> tuple[tuple[int, Receipt], ...]:
-        """Where each attempt stands that is acknowledged."""
-        if self._place is None:
-            return ()
-        return (self._place,) if self._rare is None else (*self._rare.earlier, self._place)
-
-    def receipt_of(self, attempt: int) -> Receipt | None:
-        """Return where this attempt stands, None where it is not acknowledged."""
-        place = self._place
-        if place is None or place[0] == attempt:
-            return None if place is None else place[1]
-        return dict(self.receipts).get(attempt)
+        return self.receipts[-1][1] if self.receipts else None
 
     def wait_for_room(self) -> None:
         """Note that the call waits for room: `room` is there from now on."""
@@ -168,11 +152,12 @@ class Call(msgspec.Struct, Generic[R], eq=False):
     def finish(self, state: CallState, end: Reply | Outcome | RpcError) -> None:
         """End the call. Only by whoever took it out of the table of pending calls."""
         self.state = state
-        if isinstance(end, RpcError):
-            self.unsent(end)
-            end = Outcome(error=end)
-        elif isinstance(end, Outcome):  # an interceptor's: it has not let the call through
-            self.unsent(_not_sent(end.error or "an interceptor answered the call"))
+        if not isinstance(end, Reply):
+            if isinstance(end, RpcError):
+                self.unsent(end)
+                end = Outcome(error=end)
+            else:  # an interceptor's: it has not let the call through
+                self.unsent(_not_sent(end.error or "an interceptor answered the call"))
         rare = self._rare
         if rare is not None and rare.chain is not None:
             # Interceptors see the outcome now, not when it is asked for.
@@ -181,9 +166,7 @@ class Call(msgspec.Struct, Generic[R], eq=False):
 
     def sent_to(self, attempt: int, receipt: Receipt) -> None:
         """Note that the broker has this attempt of the request; `tell_sent` tells who waits."""
-        if self._place is not None:
-            self._rarely().earlier = self.receipts
-        self._place = (attempt, receipt)
+        self.receipts += ((attempt, receipt),)
 
     def tell_sent(self) -> None:
         """Tell whoever waits for it what became of the request."""
@@ -273,16 +256,13 @@ class Call(msgspec.Struct, Generic[R], eq=False):
         except BaseException:  # also a SystemExit: it would end the thread that all replies need
             _log.exception("call.callback_failed", method=self.route.full_name)
 
-    def _wait(self, timeout: float | None) -> None:
-        if not self._end.done() and not self._end.wait(timeout):
+    def _settled(self, timeout: float | None) -> Outcome:
+        if not self._end.wait(timeout):
             raise TimeoutError(
                 f"{self.route.full_name}: not done after {timeout:g} s of waiting; the call goes on"
             )
-
-    def _settled(self) -> Outcome:
-        if self._outcome is None:  # two threads may decode at once: to the same outcome
-            self._outcome = self._read(self._end.get())
-        return self._outcome
+        outcome = self._outcome = self._read(self._end.get())  # by two threads at once: the same
+        return outcome
 
     def _read(self, end: Reply | Outcome) -> Outcome:
         if isinstance(end, Outcome):

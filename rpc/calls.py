@@ -49,6 +49,8 @@ class Pending(Protocol):
 
 C = TypeVar("C", bound=Pending)
 
+_FEW = 64  # entries that are not worth a look
+
 
 class PendingCalls(Generic[C]):
     """Calls by id, each with one moment at which it is due; bounded in number and in bytes.
@@ -68,6 +70,7 @@ class PendingCalls(Generic[C]):
         """Encoded arguments of all calls that are there."""
         self._calls: dict[bytes, C] = {}
         self._heap: list[tuple[float, bytes]] = []
+        self._prune_at = _FEW
         self.closed = False
         """Whether the channel is closed: nothing is registered any more."""
         self.get = self._calls.get
@@ -103,9 +106,8 @@ class PendingCalls(Generic[C]):
             raise ValueError(f"call {call_id.hex()} is pending already")
         self._calls[call_id] = call
         self.bytes += len(call.body)
-        heap = self._heap
-        heapq.heappush(heap, (call.due, call_id))
-        if len(heap) > 64 and len(heap) > 2 * len(self._calls):
+        heapq.heappush(self._heap, (call.due, call_id))
+        if len(self._heap) > self._prune_at:
             self._prune()
 
     def move(self, call: C, due: float) -> None:
@@ -155,3 +157,4 @@ class PendingCalls(Generic[C]):
     def _prune(self) -> None:
         self._heap = [(call.due, call_id) for call_id, call in self._calls.items()]
         heapq.heapify(self._heap)
+        self._prune_at = max(_FEW, 2 * len(self._heap))

@@ -18,35 +18,36 @@ FIRST_REST, LONGEST_REST = 2.0, 8.0
 class PartitionHealth:
     """The partitions of one topic. Not thread-safe; bounded by their number."""
 
-    __slots__ = ("_owed", "_rests", "_review_at", "_stalled")
+    __slots__ = ("_owed", "_rests", "avoided", "review_at")
 
     def __init__(self) -> None:
         self._owed: dict[int, float] = {}
         """When the oldest attempt since the last reply of a partition is overdue."""
         self._rests: dict[int, tuple[float, float]] = {}
         """Until when a partition rests or has rested, and how many seconds that is."""
-        self._stalled: frozenset[int] = frozenset()
-        self._review_at = math.inf
+        self.avoided: frozenset[int] = frozenset()
+        """What `stalled` returns until `review_at`."""
+        self.review_at = math.inf
 
     def sent(self, partition: int, due: float) -> None:
         """Note that an attempt stands in `partition`, whose reply is overdue from `due` on."""
-        if partition in self._owed or partition in self._stalled:
+        if partition in self._owed or partition in self.avoided:
             return
         self._owed[partition] = due
-        self._review_at = min(self._review_at, due)
+        self.review_at = min(self.review_at, due)
 
     def replied(self, partition: int) -> None:
         """Note that a reply to an attempt in `partition` came."""
         self._owed.pop(partition, None)
         if partition in self._rests:
             del self._rests[partition]
-            self._stalled -= {partition}
+            self.avoided -= {partition}
 
     def stalled(self, now: float) -> frozenset[int]:
         """Return the partitions to avoid; they may be all, and then any is as good."""
-        if now >= self._review_at:
+        if now >= self.review_at:
             self._review(now)
-        return self._stalled
+        return self.avoided
 
     def _review(self, now: float) -> None:
         for partition in [one for one, due in self._owed.items() if due <= now]:
@@ -55,5 +56,5 @@ class PartitionHealth:
             rest = min(2 * last, LONGEST_REST)
             self._rests[partition] = (now + rest, rest)
         ends = {one: until for one, (until, _) in self._rests.items() if until > now}
-        self._stalled = frozenset(ends)
-        self._review_at = min((*self._owed.values(), *ends.values()), default=math.inf)
+        self.avoided = frozenset(ends)
+        self.review_at = min((*self._owed.values(), *ends.values()), default=math.inf)

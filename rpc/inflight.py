@@ -108,7 +108,8 @@ class InFlight:
         if self.alarm is None or due < self.alarm:
             self.wake()
         if attempt is not None:
-            self.send(attempt)
+            assert self._sender is not None  # noqa: S101 - a route is ready once this is open
+            self._sender.request(attempt, partial(self._sent, attempt))
 
     def cancel(self, call: Call[Any]) -> bool:
         """End `call` as cancelled and tell the servers that are known to have the request."""

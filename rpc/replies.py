@@ -5,13 +5,14 @@ that, in the order of their replies, and each event loop that waits for some of 
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from contracts import RpcError
+from rpc.call import Call
 from rpc.calls import CallState
 from rpc.headers import EnvelopeError
 from rpc.inflight import InFlight
 from rpc.reply import Reply, ReplyReader, is_clock
-from rpc.tracker import Answer
 from rpc.wakeups import together
 from transports import failpoints
 from transports.base import Delivery
@@ -43,8 +44,13 @@ class Replies:
             in_flight.tracker.pending.foreign += foreign
             answers = in_flight.tracker.answer(replies, in_flight.clock())
         with together():
-            for answer in answers:
-                self._take(answer)
+            for call, reply, ends in answers:
+                if not ends:
+                    self._failed(call, reply)
+                    continue
+                call.finish(CallState.COMPLETED, reply)
+                if call.attempt > 1:
+                    in_flight.give_up(call)
             in_flight.admit_waiting()
 
     def _read(self, deliveries: Sequence[Delivery]) -> tuple[list[Reply], int]:
@@ -65,12 +71,8 @@ class Replies:
                 foreign += 1
         return replies, foreign
 
-    def _take(self, answer: Answer) -> None:
-        call, reply, ends = answer
-        in_flight = self._in_flight
-        if ends:
-            in_flight.end(call, CallState.COMPLETED, reply)
-            if call.attempt > 1:
-                in_flight.give_up(call)
-        elif isinstance(error := call.route.read(reply).error, RpcError):
-            in_flight.attempt_failed(call, reply.attempt, error, pushback=reply.retry_after)
+    def _failed(self, call: Call[Any], reply: Reply) -> None:
+        """Try again after a reply that says so, or end the call with it."""
+        error = call.route.read(reply).error
+        if isinstance(error, RpcError):
+            self._in_flight.attempt_failed(call, reply.attempt, error, pushback=reply.retry_after)

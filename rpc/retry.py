@@ -44,7 +44,8 @@ class RetryBudget:
 
     def deposit(self) -> None:
         """Count one call made."""
-        self._tokens = min(self._most, self._tokens + self._share)
+        if self._tokens < self._most:
+            self._tokens += self._share
 
     def withdraw(self, now: float) -> bool:
         """Take what one retry costs; False when the budget is spent. `now` in seconds."""

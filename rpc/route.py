@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import msgspec
-
 from contracts import (
     MAX_BODY_BYTES,
     Certainty,
@@ -50,7 +48,8 @@ class Route:
         self.spec = spec
         self.full_name = spec.full_name
         self.wire_method = spec.full_name.encode()
-        self.codec = codec
+        self.encode = codec.encode
+        """Return the body of a request. Raises `contracts.EncodeError`."""
         self.timeout = timeout
         self.retry = retry
         self.once = spec.delivery is DeliveryMode.AT_MOST_ONCE
@@ -70,10 +69,6 @@ class Route:
         self._max_body_bytes = max_body_bytes
         self._decode = sized(codec.decoder(spec.result), max_body_bytes)
         self._decode_error = sized(codec.decoder(ErrorBody), max_body_bytes)
-
-    def encode(self, arguments: msgspec.Struct) -> bytes:
-        """Return the body of a request. Raises `contracts.EncodeError`."""
-        return self.codec.encode(arguments)
 
     def read(self, reply: Reply) -> Outcome:
         """Return what a reply says, decoded; what can't be decoded is an `InternalError`."""

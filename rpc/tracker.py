@@ -23,7 +23,7 @@ from transports.base import GroupState, Receipt
 __all__ = ["Answer", "Attempt", "Due", "Tracker"]
 
 
-class Attempt(msgspec.Struct, eq=False):
+class Attempt(msgspec.Struct, eq=False, gc=False):
     """One attempt that is to be sent now."""
 
     call: Call[Any]
@@ -47,13 +47,8 @@ class Due(NamedTuple):
     """The services whose groups are to be asked about."""
 
 
-class Answer(NamedTuple):
-    """A reply that answers a pending call."""
-
-    call: Call[Any]
-    reply: Reply
-    ends: bool
-    """Whether the call has ended with it; else one attempt has failed."""
+Answer = tuple[Call[Any], Reply, bool]
+"""A pending call, the reply to it, and whether the call has ended so; else an attempt failed."""
 
 
 class Tracker:
@@ -95,7 +90,10 @@ class Tracker:
         if check < peer.check_at and not peer.presence.off:
             self.peers.check(peer, check)
             due = min(due, check)
-        avoid = () if call.key is not None else peer.health.stalled(now)
+        avoid: Collection[int] = ()
+        if call.key is None:
+            health = peer.health
+            avoid = health.avoided if now < health.review_at else health.stalled(now)
         return Attempt(call, 1, avoid), due
 
     def admit_waiting(self, now: float) -> tuple[Call[Any], Attempt | None, float] | None:
@@ -156,7 +154,8 @@ class Tracker:
 
     def answer(self, replies: Iterable[Reply], now: float) -> list[Answer]:
         """Match replies with calls, in their order; what answers none is counted and left out."""
-        pending, answers = self.pending, []
+        pending = self.pending
+        answers: list[Answer] = []
         for reply in replies:
             call = pending.get(reply.call_id)
             if call is None:
@@ -169,18 +168,18 @@ class Tracker:
             peer = route.peer
             if reply.frames:
                 peer.frames = True
-            receipt = call.receipt_of(attempt)
-            if receipt is not None:
-                peer.health.replied(receipt.partition)
+            for number, receipt in call.receipts:
+                if number == attempt:
+                    peer.health.replied(receipt.partition)
             if peer.presence.empty_since is not None:
                 peer.presence.replied()
             if reply.code is not None and reply.code in call.terms.retry.codes:
-                answers.append(Answer(call, reply, ends=False))
+                answers.append((call, reply, False))
                 continue
             route.latency.add(now - call.began)
             call.answered = attempt
             pending.take(reply.call_id)
-            answers.append(Answer(call, reply, ends=True))
+            answers.append((call, reply, True))
         return answers
 
     def learned(
