@@ -220,7 +220,7 @@ def lanes_ignored(stack: ExitStack) -> None:
 @_mutant("a server takes whatever comes, without a bound")
 def unbounded_queue(stack: ExitStack) -> None:
     _put(stack, Admission, "full", property(lambda _self: False))
-    _put(stack, rpc.execution.Execution, "_excess", lambda _self, _job: None)
+    _put(stack, rpc.execution.Execution, "_excess", lambda _self, *_: None)
 
 
 @_mutant("a result that can't be encoded is not answered at all")
