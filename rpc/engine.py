@@ -52,7 +52,7 @@ class Engine:
         """Put the parts together; with `threads`, start workers and loop as handlers need them."""
         self._dispatcher = dispatcher
         self._workers: Workers[Job] | None = None
-        self._loop: EventLoop | None = None
+        self._loop: EventLoop[Job] | None = None
         self.settlement = Settlement(
             transport.send,
             catalog.codecs,
@@ -88,7 +88,7 @@ class Engine:
         if threads and catalog.has_sync:
             self._workers = Workers(workers, self._run)
         if threads and catalog.has_async:
-            self._loop = EventLoop()
+            self._loop = EventLoop(self._run_async)
 
     def close(self, timeout: float) -> None:
         """Stop workers and loop; a handler that is stuck is left behind."""
@@ -113,7 +113,7 @@ class Engine:
         if busy and self._workers is not None:
             self._workers.submit(*busy)
         if later and self._loop is not None:
-            self._loop.submit(*[self._run_async(job) for job in later])
+            self._loop.submit(*later)
         for job in inline:
             self._run(job)
 

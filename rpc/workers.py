@@ -123,20 +123,21 @@ class Workers(Generic[T]):
         gate.release()
 
 
-class EventLoop:
-    """One asyncio loop on a daemon thread named `rpc-loop`."""
+class EventLoop(Generic[T]):
+    """One asyncio loop on a daemon thread named `rpc-loop`. `do` must not raise."""
 
-    def __init__(self) -> None:
+    def __init__(self, do: Callable[[T], Coroutine[Any, Any, None]]) -> None:
+        self._do = do
         self._loop = asyncio.new_event_loop()
-        self._starting: deque[Coroutine[Any, Any, None]] = deque()
+        self._starting: deque[T] = deque()
         self._scheduled = False
-        self._tasks: set[asyncio.Task[None]] = set()  # the loop keeps only weak references
+        self._tasks: set[asyncio.Task[None] | None] = set()  # the loop keeps only weak references
         self._thread = threading.Thread(target=self._run, name="rpc-loop", daemon=True)
         self._thread.start()
 
-    def submit(self, *coroutines: Coroutine[Any, Any, None]) -> None:
-        """Run each as a task soon; from any thread, many of them per wake-up."""
-        self._starting.extend(coroutines)
+    def submit(self, *tasks: T) -> None:
+        """Do each soon, side by side; from any thread, many of them per wake-up."""
+        self._starting.extend(tasks)
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon_threadsafe(self._start)
@@ -161,14 +162,20 @@ class EventLoop:
     def _start(self) -> None:
         self._scheduled = False  # before the first pop: what is added from here schedules again
         while self._starting:
-            task = self._loop.create_task(self._starting.popleft())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks.add(self._loop.create_task(self._hold(self._starting.popleft())))
+
+    async def _hold(self, task: T) -> None:
+        """Do one; cheaper than a callback at its end, for which the loop would take a turn more."""
+        try:
+            await self._do(task)
+        finally:
+            self._tasks.discard(asyncio.current_task())
 
     def _stop(self) -> None:
-        for task in self._tasks:
+        tasks = [task for task in self._tasks if task is not None]
+        for task in tasks:
             task.cancel()
-        self._loop.create_task(self._finish(list(self._tasks)))
+        self._loop.create_task(self._finish(tasks))
 
     async def _finish(self, tasks: list[asyncio.Task[None]]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)

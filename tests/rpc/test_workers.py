@@ -13,6 +13,10 @@ def call(task):
     task()
 
 
+async def run(task):
+    await task()
+
+
 @pytest.fixture
 def workers_of():
     """Make workers of so many threads; they are closed at the end."""
@@ -34,7 +38,7 @@ def workers(workers_of):
 
 @pytest.fixture
 def loop():
-    made = EventLoop()
+    made = EventLoop(run)
     yield made
     made.close(5.0)
 
@@ -164,7 +168,7 @@ def test_coroutines_of_many_threads_run_on_one_loop(loop, patience, run_together
 
     def submit():
         for _ in range(100):
-            loop.submit(task())
+            loop.submit(task)
 
     run_together(submit, submit, submit)
     for _ in range(300):
@@ -174,7 +178,7 @@ def test_coroutines_of_many_threads_run_on_one_loop(loop, patience, run_together
 
 
 def test_closing_the_loop_cancels_what_runs(patience):
-    loop, began, cancelled = EventLoop(), threading.Event(), threading.Event()
+    loop, began, cancelled = EventLoop(run), threading.Event(), threading.Event()
 
     async def task():
         began.set()
@@ -183,7 +187,7 @@ def test_closing_the_loop_cancels_what_runs(patience):
         finally:
             cancelled.set()
 
-    loop.submit(task())
+    loop.submit(task)
     assert began.wait(patience)
     loop.close(patience)
     loop.close(patience)
