@@ -1,7 +1,7 @@
 """From an admitted request to its reply: decode, run the handler, encode, or tell what failed.
 
 Whatever a handler does there is a reply: `SystemExit`, `CancelledError`, a cyclic result and a
-result of another type included. Stateless; any number of workers may use one dispatcher.
+result of another type included. Any number of workers may use one dispatcher.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import contextlib
 import contextvars
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -22,6 +22,7 @@ from contracts import (
     EncodeError,
     RpcError,
 )
+from rpc.alarms import Alarms, Limit
 from rpc.answers import error_reply, handler_error, server_fault
 from rpc.context import handling
 from rpc.idempotency import StoredReply
@@ -47,6 +48,7 @@ class Dispatcher:
     def __init__(self, interceptors: Sequence[Interceptor], replays: Replays) -> None:
         self._interceptors = tuple(interceptors)
         self._replays = replays
+        self._alarms: Alarms | None = None
 
     def run(self, job: Job) -> Answer:
         """Return the answer to `job`; in a context of its own, so that nothing leaks to the next.
@@ -140,7 +142,7 @@ class Dispatcher:
 
     async def _await_handler(self, job: Job, arguments: msgspec.Struct) -> Outcome:
         job.started = True
-        with _Limit(job.context.remaining) as limit:
+        with Limit(self._alarms_here(), job.context.remaining) as limit:
             try:
                 return Outcome(
                     await job.plan.handler.spec.invoke(job.plan.handler.function, arguments)
@@ -153,6 +155,13 @@ class Dispatcher:
                         raise  # the drain ran out of time: no answer, so another server does it
                     return Outcome(error=_given_up(job))
                 return Outcome(error=error)
+
+    def _alarms_here(self) -> Alarms:
+        """Return the alarms of the running loop, which is mostly the one of the last job."""
+        loop, alarms = asyncio.get_running_loop(), self._alarms
+        if alarms is None or alarms.loop is not loop:
+            alarms = self._alarms = Alarms(loop)
+        return alarms
 
     def _conclude(self, job: Job, outcome: Outcome) -> Message | Refusal:
         error = outcome.error
@@ -179,30 +188,6 @@ class Dispatcher:
             raise TypeError(wrong)
         body = job.plan.codec.encode(value)
         return reply_message(job.request, None, job.plan.codec.content_type, body)
-
-
-class _Limit:
-    """Cancels the task that entered it after so many seconds: `asyncio.timeout`, at a third."""
-
-    __slots__ = ("_task", "_timer", "expired")
-
-    def __init__(self, seconds: float) -> None:
-        self._task = asyncio.current_task()
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._expire)
-        self.expired = False
-
-    def _expire(self) -> None:
-        self.expired = True
-        if self._task is not None:
-            self._task.cancel()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_ended: object) -> None:
-        self._timer.cancel()
-        if self.expired and self._task is not None:
-            self._task.uncancel()
 
 
 def _task_cancelled() -> bool:
