@@ -57,10 +57,10 @@ class BrokerTime:
             now = self._ask(request)
         if now is None:
             return None if self._stopping.is_set() else 0.0
-        since = delivery.timestamp
-        if request.sent is not None:
-            since = min(since, request.sent)
-        return max(0.0, now - since)
+        since, sent = delivery.timestamp, request.sent
+        if sent is not None and sent < since:
+            since = sent
+        return now - since if now > since else 0.0
 
     def _ask(self, request: Request) -> float | None:
         """Return the broker's time; None where it is not to be had here, or the server stops."""

@@ -167,7 +167,7 @@ class Dispatcher:
         error = outcome.error
         if error is None:
             try:
-                return _kept(job, None, self._success(job, outcome.value))
+                return self._success(job, outcome.value)
             except EncodeError as fault:
                 error = server_fault(job, "the result can't be encoded", fault)
             except TypeError as fault:
@@ -180,14 +180,18 @@ class Dispatcher:
             error.certainty = Certainty.NOT_EXECUTED
             return Refusal(error)
         job.invites_retry = error.code is Code.UNAVAILABLE
-        return _kept(job, error.code, error_reply(job.request, job.plan.codec, error))
+        reply = error_reply(job.request, job.plan.codec, error)
+        _keep(job, error.code, reply.body)
+        return reply
 
     def _success(self, job: Job, value: object) -> Message:
-        wrong = job.plan.handler.spec.check_result(value)
+        plan = job.plan
+        wrong = plan.handler.spec.check_result(value)
         if wrong is not None:
             raise TypeError(wrong)
-        body = job.plan.codec.encode(value)
-        return reply_message(job.request, None, job.plan.codec.content_type, body)
+        body = plan.codec.encode(value)
+        _keep(job, None, body)
+        return reply_message(job.request, None, plan.codec.content_type, body)
 
 
 def _task_cancelled() -> bool:
@@ -205,12 +209,11 @@ async def _in_thread(function: Callable[[], T]) -> T:
     return future.result()
 
 
-def _kept(job: Job, code: Code | None, reply: Message) -> Message:
+def _keep(job: Job, code: Code | None, body: bytes) -> None:
     """Note what is to be kept of the reply."""
     if job.plan.effectively_once:
         named = None if code is None else code.value
-        job.stored = StoredReply(named, job.plan.codec.content_type, reply.body)
-    return reply
+        job.stored = StoredReply(named, job.plan.codec.content_type, body)
 
 
 def _elsewhere(chain: Chain | None, found: Begin | Message | Refusal) -> Answer:
