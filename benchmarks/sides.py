@@ -4,7 +4,7 @@ import asyncio
 import threading
 from functools import partial
 
-from benchmarks.contract import Echo, EchoImpl, EchoLater
+from benchmarks.contract import Echo, EchoImpl, EchoInline, EchoLater
 from benchmarks.null import Held, NullTransport, Template, call_id
 from rpc import Channel, Server, Stub
 from transports.base import Address, Message
@@ -254,6 +254,33 @@ class BareServer(ServerSide):
         self.thread.join()
 
 
+class BareServerLater(BareServer):
+    """What an `async def` handler does besides the framework: a task per message."""
+
+    def __init__(self, payload, inflight):
+        self.loop = asyncio.new_event_loop()
+        self.runner = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self.runner.start()
+        super().__init__(payload, inflight)
+
+    def _serve(self):
+        while not self.closed:
+            deliveries = self.requests.receive(1.0)
+            self.loop.call_soon_threadsafe(self._start, deliveries)
+
+    def _start(self, deliveries):
+        self.tasks = [self.loop.create_task(self._answer(each)) for each in deliveries]
+
+    async def _answer(self, delivery):
+        self.transport.send(None, self.reply, partial(_ack, delivery))
+
+    def close(self):
+        super().close()
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.runner.join()
+        self.loop.close()
+
+
 def _ack(delivery, _receipt):
     delivery.ack()
 
@@ -262,5 +289,6 @@ SIDES = {
     "client .future": (Client, BareClient),
     "client .aio": (AsyncClient, BareAsyncClient),
     "server def": (ServerSide, BareServer),
-    "server async def": (partial(ServerSide, implementation=EchoLater), BareServer),
+    "server inline": (partial(ServerSide, implementation=EchoInline), BareServer),
+    "server async def": (partial(ServerSide, implementation=EchoLater), BareServerLater),
 }
