@@ -126,14 +126,12 @@ def memory(count=10_000):
 
 def refusal(bootstrap, query):
     """Return what is said of an argument of 10 MB."""
-    with Setting(bootstrap, query) as field:
-        field.start("server")
-        url = f"kafka://{bootstrap}" + (f"?{query}" if query else "")
-        with Channel(url, wait_for_ready=True) as channel:
-            try:
-                Stub(Echo, channel=channel).echo("x" * 10_000_000)
-            except RpcError as error:
-                return f"{error.code}, {error.certainty}: {error}"
+    url = f"kafka://{bootstrap}" + (f"?{query}" if query else "")
+    with Channel(url, wait_for_ready=True) as channel:
+        try:
+            Stub(Echo, channel=channel).echo("x" * 10_000_000)
+        except RpcError as error:
+            return f"{error.code.value}, {error.certainty.value}: {error}"
     return "it was not refused"
 
 
