@@ -106,6 +106,9 @@ def stages(stamps):
     for _, first, last in LATER:
         ends = calls[last]
         spans.append([ends[i] - at for i, at in calls[first].items() if i in ends])
+    for each, (_, side, joint) in zip(durations, JOINTS, strict=True):
+        if joint not in calls and not stamps[side]["moments"].get(joint):
+            each.clear()  # nobody noted it: what it took stands in the next stage
     return [statistics.median(each) * 1e6 if each else None for each in (*durations, *spans)]
 
 

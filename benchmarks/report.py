@@ -77,7 +77,7 @@ def bars_table(bars, *, markdown=False):
         shown.add_column(title, justify="right")
     for bar in bars:
         held = f">= {bar.least:g}" if bar.most is None else f"<= {bar.most:g}"
-        measured = "-" if bar.ratio is None else f"{bar.ratio:.2f}"
+        measured = "-" if bar.ratio is None else f"{bar.ratio:.{2 if bar.ratio >= 0.1 else 3}f}"
         verdict = {True: "pass", False: "FAIL", None: "not measured"}[bar.passed]
         shown.add_row(bar.what, measured, held, verdict)
     return shown
