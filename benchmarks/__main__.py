@@ -5,7 +5,7 @@
 Figures drift by tens of percent on a shared machine: the medians of interleaved rounds are
 compared, and only their ratios mean something. Every contender has a server process and a client
 process of its own, all on one broker; what is compared runs back to back, every other round
-backwards. Writes `build/bench.json` and `build/bench.svg`, and tells which bars are cleared.
+backwards. Writes `build/bench.json` and charts, and tells which bars are cleared.
 """
 
 import json
@@ -118,9 +118,11 @@ def main(*, rounds, seconds, quick, only, inflight, payload, inline, bootstrap, 
     shown.print(report.bars_table(bars(rows, resting), markdown=markdown))
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(rows, indent=1) + "\n")
-    chart.draw(
-        chart.series(rows, "inflight", payload=100), "inflight", told, out.with_suffix(".svg")
-    )
+    charts = {"inflight": {"payload": 100}, "payload": {"inflight": 64}}
+    for x, where in charts.items():
+        if len({row[x] for row in rows}) > 1:
+            picture = out.with_name(f"{out.stem}-{x}.svg")
+            chart.draw(chart.series(rows, x, **where), x, told, picture)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,8 @@ def draw(lines, x, title, out, figures=_FIGURES):
             axis.plot([r[x] for r in rows], [r[key] for r in rows], "o", label=name, **style)
         axis.set_xscale("log")
         axis.set_yscale("log")
-        axis.set_xlabel(x if x != "inflight" else "in flight")
+        _mark(axis, {row[x] for rows in lines.values() for row in rows})
+        axis.set_xlabel({"inflight": "in flight", "payload": "bytes"}.get(x, x))
         axis.set_title(label)
         axis.grid(visible=True, which="both", alpha=0.2)
     axes[0][0].legend(fontsize=8)
@@ -44,6 +45,12 @@ def draw(lines, x, title, out, figures=_FIGURES):
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out)
     plt.close(figure)
+
+
+def _mark(axis, values):
+    """Mark the values that were measured, and no others."""
+    axis.set_xticks(sorted(values), [f"{value:,}" for value in sorted(values)])
+    axis.minorticks_off()
 
 
 def draw_sweeps(rows, out):
@@ -58,6 +65,7 @@ def draw_sweeps(rows, out):
         ):
             axis.plot([row["value"] for row in its], [row[key] for row in its], "o-")
             axis.set_xscale("log")
+            _mark(axis, {row["value"] for row in its})
             axis.set_ylim(bottom=0)
             axis.set_xlabel(sweep)
             axis.set_ylabel(label)

@@ -41,6 +41,9 @@ SWEEPS = {
 }
 
 
+_SLOW = 5.0  # seconds at least where so much is in flight that calls take long
+
+
 class Setting:
     """Servers and clients of a service that nobody else has."""
 
@@ -91,7 +94,7 @@ def measure(sweep, value, bootstrap, query, seconds):
             return field.run(field.start("client", value), seconds, in_flight=64)
         if sweep == "instances":
             clients = field.start("client", instances=value)
-            return field.run(clients, seconds, in_flight=256)
+            return field.run(clients, max(seconds, _SLOW), in_flight=256)
         if sweep == "servers":
             return field.run(field.start("client", 4), seconds, in_flight=64)
         (client,) = field.start("client", url=partitions)
@@ -99,7 +102,7 @@ def measure(sweep, value, bootstrap, query, seconds):
             return field.run([client], seconds, in_flight=256)
         if sweep == "payload":
             return field.run([client], seconds, in_flight=64, payload=value)
-        return field.run([client], seconds, in_flight=value, style="aio")
+        return field.run([client], max(seconds, _SLOW), in_flight=value, style="aio")
 
 
 def memory(count=10_000):
