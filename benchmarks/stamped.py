@@ -19,8 +19,6 @@ from benchmarks.contract import Echo
 from benchmarks.null import CALL_ID
 from benchmarks.process import questions, say
 from rpc import Channel, Server, Stub, current_call, method
-from rpc.inflight import InFlight
-from rpc.intake import Intake
 from transports.registry import open_transport
 
 now = time.perf_counter
@@ -50,7 +48,7 @@ class Stamps:
     def take(self, path):
         """Write everything to a file, and begin anew."""
         calls = {
-            joint: {call_id.hex(): at for call_id, at in noted}
+            joint: {call_id.hex(): at for call_id, at in reversed(noted)}  # the first counts
             for joint, noted in self.calls.items()
         }
         Path(path).write_text(json.dumps({"calls": calls, "moments": self.moments}))
@@ -66,19 +64,37 @@ def id_of(message):
     return b""
 
 
-class StampedReceiver:
-    """A receiver that notes when each delivery is handed out."""
+class Arrived(list):
+    """Deliveries that note when each has its turn: when whoever takes them comes to it."""
 
-    def __init__(self, receiver, note):
-        self._receiver = receiver
+    def __init__(self, deliveries, note):
+        super().__init__(deliveries)
         self._note = note
+
+    def __iter__(self):
+        for delivery in super().__iter__():
+            self._note(id_of(delivery.message))
+            yield delivery
+
+    def __getitem__(self, index):
+        found = super().__getitem__(index)
+        return Arrived(found, self._note) if isinstance(index, slice) else found
+
+
+class StampedReceiver:
+    """A receiver that notes when each delivery is handed out, and when it has its turn."""
+
+    def __init__(self, receiver, received, taken):
+        self._receiver = receiver
+        self._received = received
+        self._taken = taken
 
     def receive(self, max_wait):
         """Return what has arrived."""
         deliveries = self._receiver.receive(max_wait)
         for delivery in deliveries:
-            self._note(id_of(delivery.message))
-        return deliveries
+            self._received(id_of(delivery.message))
+        return Arrived(deliveries, self._taken)
 
     def __getattr__(self, name):
         return getattr(self._receiver, name)
@@ -92,7 +108,8 @@ class StampedTransport:
         self._begin = stamps.call(f"{what}.send")
         self._end = stamps.call(f"{what}.queued")
         self._acknowledged = stamps.call(f"{what}.acknowledged")
-        self._received = stamps.call("reply.received" if what == "request" else "request.received")
+        back = {"request": "reply", "reply": "request"}[what]
+        self._notes = stamps.call(f"{back}.received"), stamps.call(f"{back}.taken")
 
     def send(self, address, message, on_sent, /, **options):
         """Hand `message` over."""
@@ -108,7 +125,7 @@ class StampedTransport:
 
     def receiver(self, address, *, shared):
         """Open a receiver."""
-        return StampedReceiver(self._transport.receiver(address, shared=shared), self._received)
+        return StampedReceiver(self._transport.receiver(address, shared=shared), *self._notes)
 
     def __getattr__(self, name):
         return getattr(self._transport, name)
@@ -229,8 +246,6 @@ class StampedClient:
 
 def serve(transport, stamps):
     """Serve until the parent is done."""
-    taken = stamps.call("request.taken")
-    before(Intake, "take", lambda _, delivery: taken(id_of(delivery.message)))
     with Server(StampedEcho(stamps), transport=transport):
         for asked in questions():
             stamps.take(asked["stamps"])
@@ -239,8 +254,6 @@ def serve(transport, stamps):
 
 def call(transport, stamps):
     """Make the calls that are asked for."""
-    taken = stamps.call("reply.taken")
-    before(InFlight, "receive", lambda _, delivery: taken(id_of(delivery.message)))
     client = StampedClient(transport, stamps)
     for asked in questions():
         path = asked.pop("stamps")
