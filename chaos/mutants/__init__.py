@@ -34,6 +34,7 @@ import rpc.turns
 import transports.base
 import transports.kafka.driver.consume
 import transports.kafka.partition_log
+import transports.kafka.partition_queue
 from contracts import Certainty
 from rpc.admission import Admission
 from rpc.broker_time import BrokerTime
@@ -265,6 +266,23 @@ def highest_offset_committed(stack: ExitStack) -> None:
             return told(self, **options)
 
     _put(stack, log, "mark", highest)
+
+
+@_mutant("a frame is settled with the first of its messages", "tests/kafka/test_offsets.py")
+def frame_settled_by_one(stack: ExitStack) -> None:
+    log = transports.kafka.partition_log.PartitionLog
+    settle = log.settle
+
+    def whole(self: Any, offset: int, part: int = 0) -> bool:
+        return [settle(self, offset, one) for one in range(64)][part]
+
+    _put(stack, log, "settle", whole)
+
+
+@_mutant("what may not be packed overtakes what waits to be", "tests/kafka/test_outbox.py")
+def outbox_overtaken(stack: ExitStack) -> None:
+    queue = transports.kafka.partition_queue.PartitionQueue
+    _put(stack, queue, "open", property(lambda _self: True))
 
 
 @_mutant("an inbox is used before its position is known", "tests/kafka/test_inbox.py")
