@@ -5,9 +5,9 @@ decoded by the thread that asks for it, not by the one that reads all replies. `
 what few calls have, as what `.sent` resolves to; the others take no lock.
 """
 
+import asyncio
 import threading
 from collections.abc import Callable, Generator
-from functools import partial
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -40,6 +40,8 @@ class _Rare(msgspec.Struct):
     sent: Completion[Receipt | RpcError] | None = None
     unsent: RpcError | None = None
     """Why no acknowledgement is to be waited for."""
+    others: tuple[tuple[int, Receipt], ...] = ()
+    """The attempts after the first that are acknowledged, and where they stand."""
 
 
 class Call(msgspec.Struct, Generic[R], eq=False):
@@ -66,8 +68,8 @@ class Call(msgspec.Struct, Generic[R], eq=False):
     state: CallState = CallState.PENDING
     answered: int = 0
     """Which attempt was answered, once one was."""
-    receipts: tuple[tuple[int, Receipt], ...] = ()
-    """Where each attempt stands that is acknowledged."""
+    _first: Receipt | None = None
+    """Where the first attempt stands, once it is acknowledged."""
     _end: Completion[Reply | Outcome] = msgspec.field(default_factory=Completion)
     _outcome: Outcome | None = None
     _rare: _Rare | None = None
@@ -107,17 +109,21 @@ class Call(msgspec.Struct, Generic[R], eq=False):
 
         What it raises is logged: other calls need that thread.
         """
-        self._end.when_done(partial(self._tell, callback))
+        self._end.when_done(_Told(self, callback))
 
     def __await__(self) -> Generator[Any, None, R]:
         if not self._end.done():
-            future, wake = awaiting()
-            self._end.when_done(wake)
-            yield from future
+            yield from self.ended()
         return self.result()
 
     def __repr__(self) -> str:
         return f"<Call {self.route.full_name} {self.call_id.hex()} {self.state.value}>"
+
+    def ended(self) -> "asyncio.Future[None]":
+        """Return a future of the running event loop that is done once the call has ended."""
+        future, wake = awaiting()
+        self._end.when_done(wake)
+        return future
 
     # -- for the channel -----------------------------------------------------------------------
 
@@ -134,7 +140,18 @@ class Call(msgspec.Struct, Generic[R], eq=False):
     @property
     def receipt(self) -> Receipt | None:
         """Where the request stands, once the broker acknowledged it: the last attempt it has."""
-        return self.receipts[-1][1] if self.receipts else None
+        rare = self._rare
+        return rare.others[-1][1] if rare is not None and rare.others else self._first
+
+    @property
+    def receipts(self) -> tuple[tuple[int, Receipt], ...]:
+        """Where each attempt stands that is acknowledged."""
+        first = () if self._first is None else ((1, self._first),)
+        return first if self._rare is None else first + self._rare.others
+
+    def receipt_of(self, attempt: int) -> Receipt | None:
+        """Return where this attempt stands, None where it is not acknowledged."""
+        return self._first if attempt == 1 else dict(self.receipts).get(attempt)
 
     def wait_for_room(self) -> None:
         """Note that the call waits for room: `room` is there from now on."""
@@ -166,7 +183,10 @@ class Call(msgspec.Struct, Generic[R], eq=False):
 
     def sent_to(self, attempt: int, receipt: Receipt) -> None:
         """Note that the broker has this attempt of the request; `tell_sent` tells who waits."""
-        self.receipts += ((attempt, receipt),)
+        if attempt == 1:
+            self._first = receipt
+        else:
+            self._rarely().others += ((attempt, receipt),)
 
     def tell_sent(self) -> None:
         """Tell whoever waits for it what became of the request."""
@@ -250,12 +270,6 @@ class Call(msgspec.Struct, Generic[R], eq=False):
             certainty=self.certainty,
         )
 
-    def _tell(self, callback: "Callable[[Call[R]], object]") -> None:
-        try:
-            callback(self)
-        except BaseException:  # also a SystemExit: it would end the thread that all replies need
-            _log.exception("call.callback_failed", method=self.route.full_name)
-
     def _settled(self, timeout: float | None) -> Outcome:
         if not self._end.wait(timeout):
             raise TimeoutError(
@@ -276,6 +290,23 @@ class Call(msgspec.Struct, Generic[R], eq=False):
         ):
             error.certainty = Certainty.UNKNOWN  # true of one attempt, unproven for another
         return outcome
+
+
+class _Told(msgspec.Struct, eq=False, gc=False):
+    """A callback that waits for the end of a call.
+
+    Not seen by the garbage collector, as few things of a pending call as possible should be: what
+    it refers to, and is referred to by, is let go of at the end of the call.
+    """
+
+    call: Call[Any]
+    callback: "Callable[[Call[Any]], object]"
+
+    def __call__(self) -> None:
+        try:
+            self.callback(self.call)
+        except BaseException:  # also a SystemExit: it would end the thread that all replies need
+            _log.exception("call.callback_failed", method=self.call.route.full_name)
 
 
 def _not_sent(why: object) -> RpcError:

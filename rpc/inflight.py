@@ -8,8 +8,9 @@ cancels a call comes with its own, and the transport with one that tells what be
 
 import threading
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
+
+import msgspec
 
 from contracts import RpcError
 from rpc.call import Call
@@ -109,7 +110,7 @@ class InFlight:
             self.wake()
         if attempt is not None:
             assert self._sender is not None  # noqa: S101 - a route is ready once this is open
-            self._sender.request(attempt, partial(self._sent, attempt))
+            self._sender.request(attempt, _OnSent(self, attempt))
 
     def cancel(self, call: Call[Any]) -> bool:
         """End `call` as cancelled and tell the servers that are known to have the request."""
@@ -131,9 +132,9 @@ class InFlight:
     def send(self, attempt: Attempt) -> None:
         """Send an attempt; the tracker has counted it already."""
         assert self._sender is not None  # noqa: S101 - a route is ready once the channel is open
-        self._sender.request(attempt, partial(self._sent, attempt))
+        self._sender.request(attempt, _OnSent(self, attempt))
 
-    def _sent(self, attempt: Attempt, sent: Receipt | TransportError) -> None:
+    def sent(self, attempt: Attempt, sent: Receipt | TransportError) -> None:
         """Note what became of an attempt's message."""
         call, number = attempt.call, attempt.number
         if isinstance(sent, TransportError):
@@ -255,3 +256,13 @@ class InFlight:
         if self._sender is not None:
             self.tracker.drain()
             self._pending.closed = True
+
+
+class _OnSent(msgspec.Struct, eq=False, gc=False):
+    """What a transport tells the fate of an attempt's message; a closure would be three objects."""
+
+    in_flight: InFlight
+    attempt: Attempt
+
+    def __call__(self, sent: Receipt | TransportError) -> None:
+        self.in_flight.sent(self.attempt, sent)

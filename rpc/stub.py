@@ -164,11 +164,13 @@ class StubMethod(BoundMethod[P, R]):
             unready = await channel.ready(route, timeout)
             terms = terms._replace(timeout=timeout - (time.monotonic() - started))
         call: Call[R] = channel.calls.start(route, arguments, terms, unready, block=False)
-        try:
-            return await call
-        except asyncio.CancelledError:
-            call.cancel()
-            raise
+        if not call.done():
+            try:
+                await call.ended()
+            except asyncio.CancelledError:
+                call.cancel()
+                raise
+        return call.result()
 
     def future(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
         """Make the call and return it at once.

@@ -168,9 +168,9 @@ class Tracker:
             peer = route.peer
             if reply.frames:
                 peer.frames = True
-            for number, receipt in call.receipts:
-                if number == attempt:
-                    peer.health.replied(receipt.partition)
+            receipt = call.receipt_of(attempt)
+            if receipt is not None:
+                peer.health.replied(receipt.partition)
             if peer.presence.empty_since is not None:
                 peer.presence.replied()
             if reply.code is not None and reply.code in call.terms.retry.codes:

@@ -11,7 +11,8 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+
+import msgspec
 
 __all__ = ["awaiting", "together"]
 
@@ -23,7 +24,7 @@ def awaiting() -> "tuple[asyncio.Future[None], Callable[[], None]]":
     if bridge is None or bridge.loop() is not loop:
         bridge = _here.bridge = _Bridge(loop)
     future: asyncio.Future[None] = loop.create_future()
-    return future, partial(bridge.wake, future)
+    return future, _Wake(bridge, future)
 
 
 @contextmanager
@@ -77,6 +78,19 @@ class _Bridge:
             future = ready.popleft()
             if not future.done():
                 future.set_result(None)
+
+
+class _Wake(msgspec.Struct, eq=False, gc=False):
+    """Resolves one future; a closure would be three objects for the garbage collector to look at.
+
+    It is let go of when it is called, which it is once.
+    """
+
+    bridge: _Bridge
+    future: "asyncio.Future[None]"
+
+    def __call__(self) -> None:
+        self.bridge.wake(self.future)
 
 
 class _Here(threading.local):
