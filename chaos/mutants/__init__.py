@@ -285,6 +285,22 @@ def outbox_overtaken(stack: ExitStack) -> None:
     _put(stack, queue, "open", property(lambda _self: True))
 
 
+@_mutant("a partition that was taken away is kept, and served on")
+def revoke_swallowed(stack: ExitStack) -> None:
+    _put(stack, transports.kafka.offsets.Offsets, "release", lambda _self: None)
+
+
+@_mutant("what the owner before has noted as settled is handed out again")
+def notes_ignored(stack: ExitStack) -> None:
+    log = transports.kafka.offsets.PartitionLog
+    hold = log.hold
+
+    def held(self: Any, claim: Any) -> None:
+        hold(self, claim._replace(note=claim.note._replace(settled=b"")))
+
+    _put(stack, log, "hold", held)
+
+
 @_mutant("an inbox is used before its position is known", "tests/kafka/test_inbox.py")
 def position_not_awaited(stack: ExitStack) -> None:
     reader = transports.kafka.driver.consume.Reader

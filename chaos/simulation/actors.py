@@ -170,6 +170,8 @@ class Server:
                 max_in_flight=LIMIT,
             )
         self.started = False
+        self._long: Job | None = None
+        self._long_until = self._next_takes = 0.0
         self._told = 0
         self._drains_until: float | None = None
 
@@ -182,6 +184,16 @@ class Server:
         return [] if self._engine is None else self._engine.jobs
 
     @property
+    def _ripe(self) -> list[int]:
+        """Return which of the jobs may be run now: all but one that takes long."""
+        late = self.world.clock() >= self._long_until
+        return [n for n, job in enumerate(self._jobs) if late or job is not self._long]
+
+    def take_long(self, seconds: float) -> None:
+        """Let the next of the jobs take so long, so that others are settled before it."""
+        self._next_takes = seconds
+
+    @property
     def open(self) -> int:
         """Requests taken and not settled, of a server that lives."""
         return self._server.in_flight if self.started and self.process.alive else 0
@@ -192,7 +204,7 @@ class Server:
         if not self.started or not self.process.runs:
             return False
         takes = self._drains_until is None and any(one.waits for one in self.transport.receivers)
-        return bool(self._jobs) or takes
+        return bool(self._ripe) or takes
 
     def start(self) -> None:
         """Join the group."""
@@ -211,9 +223,13 @@ class Server:
         """Take what has come, or run one handler."""
         if not self.process.lives_on():
             return
-        jobs = len(self._jobs)
+        if self._jobs and self._next_takes:
+            self._long = self.world.random.choice(self._jobs)
+            self._long_until = self.world.clock() + self._next_takes
+            self._next_takes = 0.0
+        jobs = self._ripe
         if jobs and (self._drains_until is not None or self.world.chance(0.7)):
-            self._engine.run_job(self.world.random.randrange(jobs))
+            self._engine.run_job(self.world.random.choice(jobs))
         elif self._drains_until is None:
             self._server.step()
 

@@ -1,7 +1,7 @@
 """A broker on virtual time: partitions, a group for each topic, leaders that go away.
 
-A group deals partitions to its members. One that moves is handed over once its owner has settled
-what it holds, or after a bound; a member that is not heard of for a session is struck off.
+A group deals partitions to its members. One that moves is handed over once its owner lets go of
+it, or after a bound; a member that is not heard of for a session is struck off.
 """
 
 from collections.abc import Collection
@@ -14,12 +14,14 @@ from transports.base import GroupState, Message, Receipt
 if TYPE_CHECKING:
     from chaos.simulation.member import Member
 
-__all__ = ["SKEW", "Broker", "Share", "Stored", "Topic"]
+__all__ = ["HANDOVER", "SESSION", "SKEW", "Broker", "Claims", "Place", "Share", "Stored", "Topic"]
 
 SKEW = 3600.0
 """Seconds by which the broker's clock is ahead of every other."""
 SESSION = 6.0
 HANDOVER = 4.0
+LATE = 2.0
+"""Seconds after the time for a handover in which the last word may come."""
 
 
 class Stored(NamedTuple):
@@ -30,27 +32,43 @@ class Stored(NamedTuple):
     timestamp: float
 
 
-class Share:
-    """What the group knows of one partition."""
+class Place(NamedTuple):
+    """A partition in one assignment: who owns it next has another `generation`."""
 
-    def __init__(self) -> None:
-        self.committed = 0
-        self.settled: set[int] = set()
-        """Settled at or above the committed offset: noted beside it."""
-        self.handed = 0
-        """Offsets below it have been handed out."""
-        self.crashes: dict[int, int] = {}
-        self.begun: set[int] = set()
+    number: int
+    generation: int
+
+
+class Claims(NamedTuple):
+    """What is committed of a partition."""
+
+    offset: int
+    text: str
+
+
+class Share:
+    """What the group keeps of one partition."""
+
+    def __init__(self, number: int) -> None:
+        self.place = Place(number, 0)
+        self.offset: int | None = None
+        self.text = ""
+        """What its owner noted beside the offset."""
         self.owner: Member | None = None
         self.leaving_since: float | None = None
         """Since when its owner is to hand it over."""
 
-    def settle(self, offsets: Collection[int]) -> None:
-        """Note that these are settled, and move the committed offset behind what is contiguous."""
-        self.settled |= {offset for offset in offsets if offset >= self.committed}
-        while self.committed in self.settled:
-            self.settled.remove(self.committed)
-            self.committed += 1
+    @property
+    def committed(self) -> int:
+        """The committed offset; where there is none, all is to be done."""
+        return self.offset or 0
+
+    def commit(self, place: Place, said: Claims) -> bool:
+        """Keep what an owner says; False where it owns the partition no more."""
+        if place != self.place or self.owner is None:
+            return False
+        self.offset, self.text = said
+        return True
 
 
 class Topic:
@@ -62,8 +80,9 @@ class Topic:
         self.logs: list[list[Stored]] = [[] for _ in range(partitions)]
         self.leaderless = [0.0] * partitions
         """Until when each partition has no leader."""
-        self.shares = [Share() for _ in range(partitions)]
+        self.shares = [Share(number) for number in range(partitions)]
         self.members: list[Member] = []
+        self._struck: list[Member] = []
         self.inboxes = [0] * partitions
         self._turn = 0
 
@@ -101,20 +120,25 @@ class Topic:
         if member not in self.members:
             return
         self.members.remove(member)
-        for number, share in enumerate(self.shares):
+        for share in self.shares:
             if share.owner is member:
-                self._release(number, share)
+                self._release(share)
         self._deal()
 
     def look(self) -> None:
-        """Strike off who has not been heard of for a session; hand over what is due."""
+        """Strike off who has not been heard of for a session; hand over what is due.
+
+        Who is heard of again is a member again.
+        """
         now = self.world.clock()
         for member in list(self.members):
             if member.silent_since is not None and now - member.silent_since > SESSION:
-                for number, share in enumerate(self.shares):
-                    if share.owner is member:
-                        self._charge(member, number, share)
                 self.leave(member)
+                self._struck.append(member)
+        for member in [one for one in self._struck if one.silent_since is None]:
+            self._struck.remove(member)
+            if not member.closed:
+                self.members.append(member)
         self._deal()
 
     def _deal(self) -> None:
@@ -122,37 +146,30 @@ class Topic:
         for number, share in enumerate(self.shares):
             target = self.members[number % len(self.members)] if self.members else None
             owner = share.owner
-            if owner is target:
-                share.leaving_since = None
-            elif owner is None:
-                self._give(number, share, target)
-            elif share.leaving_since is None:
-                share.leaving_since = now
-            elif not owner.holding(number) or now - share.leaving_since > HANDOVER:
-                if owner.holding(number):
+            if owner is None:
+                self._give(share, target)
+            elif share.leaving_since is not None:
+                if not owner.holds(share.place):
+                    self._give(share, target)
+                elif now - share.leaving_since > HANDOVER + LATE:
                     self.world.note("nemesis-0-1", "fault", name="lost", phase="on", args={})
                     self.world.note("nemesis-0-1", "fault", name="lost", phase="off", args={})
-                self._release(number, share)
-                self._give(number, share, target)
+                    self._release(share)
+                    self._give(share, target)
+            elif owner is not target and owner.holds(share.place):
+                share.leaving_since = now
+                owner.revoke(share.place)
 
-    def _release(self, number: int, share: Share) -> None:
+    def _release(self, share: Share) -> None:
         assert share.owner is not None
-        share.owner.give_up(number)
+        share.owner.lose(share.place)
         share.owner = None
-        share.leaving_since = None
 
-    def _give(self, number: int, share: Share, target: "Member | None") -> None:
-        share.owner = target
+    def _give(self, share: Share, target: "Member | None") -> None:
+        share.owner, share.leaving_since = target, None
+        share.place = share.place._replace(generation=share.place.generation + 1)
         if target is not None:
-            target.take_over(number, share.committed)
-
-    def _charge(self, member: "Member", number: int, share: Share) -> None:
-        """Count a crash for what a member that is gone may have been at."""
-        for offset in member.unsettled(number):
-            known = share.crashes.get(offset, 0)
-            if known < 2 or offset in share.begun:
-                share.crashes[offset] = known + 1
-        share.begun.clear()
+            target.take_over(share.place)
 
 
 class Broker:

@@ -13,12 +13,14 @@ from chaos.simulation.broker import Broker
 from chaos.simulation.transport import Trouble
 from chaos.simulation.world import World
 from chaos.truth import Record, Truth
+from transports.kafka.ledger import read
 
 __all__ = ["Outcome", "simulate"]
 
 CLIENTS, SERVERS, PARTITIONS = 3, 3, 4
 SPAN = 25.0
 """Seconds of virtual time in which calls are made and things go wrong."""
+LAST_BREAK = SPAN - 6.0
 HEAL = 14.0
 """Seconds after the last fault in which all must be well: a session, a handover, a deadline."""
 TAIL = 5
@@ -81,7 +83,7 @@ class _Story:
             world.later(at, lambda number=number: self.clients[number].invoke())
         if not world.chance(0.25):
             for _ in range(world.random.randint(1, 5)):
-                world.later(world.random.uniform(1.0, SPAN - 6.0), self._break)
+                world.later(world.random.uniform(1.0, LAST_BREAK), self._break)
         world.later(SPAN, self._heal)
         for number in range(CLIENTS):
             for turn in range(TAIL):
@@ -132,6 +134,8 @@ class _Story:
                 self._stop_server,
                 self._stop_server,
                 self._drain_server,
+                self._work_long,
+                self._work_long,
                 self._lose_leaders,
                 self._trouble,
                 self._trouble,
@@ -168,6 +172,31 @@ class _Story:
         if server.process.runs and server.started:
             server.drain()
             self._replace_server(server)
+
+    def _work_long(self) -> None:
+        """Let a handler take long, wherever there is one, while others are done behind it."""
+        server = self.world.random.choice(self.servers)
+        lasts = self.world.random.uniform(1.0, 5.0)
+        server.take_long(lasts)
+        for client in self.clients:
+            for _ in range(5):
+                client.invoke()
+        if self.world.chance(0.7):
+            self._end_once_noted(server, self.world.clock() + lasts)
+
+    def _end_once_noted(self, server: Server, until: float) -> None:
+        """Kill a server once it has noted as settled what stands behind something that is not."""
+        notes = [
+            read(share.committed, share.text)
+            for topic in self.broker.topics.values()
+            for share in topic.shares
+            if share.owner in server.transport.receivers
+        ]
+        if any(note is not None and note.settled for note in notes):
+            server.process.on_death = lambda: self._replace_server(server)
+            server.process.die()
+        elif self.world.clock() < until:
+            self.world.later(0.05, lambda: self._end_once_noted(server, until))
 
     def _lose_leaders(self) -> None:
         lasts = self.world.random.uniform(0.5, 6.0)
