@@ -33,6 +33,7 @@ import rpc.timekeeper
 import rpc.turns
 import transports.base
 import transports.kafka.driver.consume
+import transports.kafka.offsets
 import transports.kafka.partition_log
 import transports.kafka.partition_queue
 from contracts import Certainty
@@ -292,7 +293,7 @@ def revoke_swallowed(stack: ExitStack) -> None:
 
 @_mutant("what the owner before has noted as settled is handed out again")
 def notes_ignored(stack: ExitStack) -> None:
-    log = transports.kafka.offsets.PartitionLog
+    log = transports.kafka.partition_log.PartitionLog
     hold = log.hold
 
     def held(self: Any, claim: Any) -> None:

@@ -4,7 +4,7 @@ A group deals partitions to its members. One that moves is handed over once its 
 it, or after a bound; a member that is not heard of for a session is struck off.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
@@ -25,7 +25,7 @@ LATE = 2.0
 
 
 class Stored(NamedTuple):
-    """A record in its partition."""
+    """A message in its partition; several may share a record."""
 
     message: Message
     receipt: Receipt
@@ -77,7 +77,7 @@ class Topic:
     def __init__(self, world: World, name: str, partitions: int) -> None:
         self.world = world
         self.name = name
-        self.logs: list[list[Stored]] = [[] for _ in range(partitions)]
+        self.logs: list[list[list[Stored]]] = [[] for _ in range(partitions)]
         self.leaderless = [0.0] * partitions
         """Until when each partition has no leader."""
         self.shares = [Share(number) for number in range(partitions)]
@@ -96,12 +96,12 @@ class Topic:
         self._turn += 1
         return (open_ or list(range(len(self.logs))))[self._turn % len(open_ or self.logs)]
 
-    def append(self, partition: int, message: Message) -> Receipt:
-        """Append a message."""
-        log = self.logs[partition]
-        receipt = Receipt(self.name, partition, len(log))
-        log.append(Stored(message, receipt, self.world.clock() + SKEW))
-        return receipt
+    def append(self, partition: int, messages: Sequence[Message]) -> list[Receipt]:
+        """Append a record of so many messages."""
+        log, now = self.logs[partition], self.world.clock() + SKEW
+        receipts = [Receipt(self.name, partition, len(log), part) for part in range(len(messages))]
+        log.append([Stored(*one, now) for one in zip(messages, receipts, strict=True)])
+        return receipts
 
     # -- the group -----------------------------------------------------------------------------
 

@@ -247,12 +247,12 @@ class _Story:
             for number, log in enumerate(topic.logs):
                 if topic.shares[number].owner is not None:
                     committed[name, number] = topic.shares[number].committed
-                for message, receipt, _ in log:
+                for message, receipt, _ in (stored for record in log for stored in record):
                     headers = dict(message.headers)
                     kind = headers.get("rpc-kind", b"").decode()
                     call = headers.get("kafka_correlationId", b"").hex()
                     client = headers.get("rpc-client", b"").decode()
-                    records.append(Record(*receipt[:3], kind, call, client))
+                    records.append(Record(*receipt[:3], kind, call, client, receipt.part))
         expect = Expectations(
             epsilon=0.5,
             skew=0.05,

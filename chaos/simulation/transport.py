@@ -27,6 +27,8 @@ _UNSHARED = Unshared()
 _GIVE_UP = 8.0
 """Seconds for which a producer tries to reach a leader."""
 _BATCH = 20
+_JOINS = 0.8
+"""How likely a message shares the record that is on its way to the same partition."""
 
 
 class Trouble(NamedTuple):
@@ -49,10 +51,17 @@ class VirtualTransport(Transport):
         self._world = broker.world
         self._knows_time = False
         self._last: dict[tuple[str, int], float] = {}
+        self._loads: dict[tuple[str, int], list[tuple[Message, OnSent]]] = {}
+        """By partition, the record on its way that what is sent next may share."""
         self.trouble = Trouble()
         self.on_delivery: Callable[[Delivery], object] = bool
         """Told of everything that a member of a group is handed."""
         self.receivers: list[Member | Inbox] = []
+
+    @property
+    def frames(self) -> bool:
+        """Records with several messages are taken apart here."""
+        return True
 
     @property
     def client_id(self) -> str:
@@ -85,7 +94,6 @@ class VirtualTransport(Transport):
         packed: bool = False,
     ) -> None:
         """Send it on its way; in order for each partition, as an idempotent producer does."""
-        del packed  # each message has a record of its own here
         if not self._process.lives_on():
             return
         world, trouble = self._world, self.trouble
@@ -96,45 +104,64 @@ class VirtualTransport(Transport):
             return
         topic = self._broker.topic(address.topic)
         partition = topic.choose(address.partition, message.key, avoid)
+        place = (address.topic, partition)
+        load = self._loads.get(place)
+        if load is not None and packed and not once and world.chance(_JOINS):
+            load.append((message, on_sent))
+            return
+        self._loads.pop(place, None)
         lot = world.random.random()
         if lot < trouble.fail:
             self._replied(message, "failed")
             self._tell(on_sent, Unreachable("simulated: no broker answers"))
             return
-        place = (address.topic, partition)
         arrives = max(world.clock() + world.delay(), self._last.get(place, 0.0))
         self._last[place] = arrives
         lot -= trouble.fail
         uncertain = lot < trouble.uncertain
         # A request is appended once by an idempotent producer: it comes twice by other attempts and
         # by other owners of its partition.
-        request = dict(message.headers).get("rpc-kind") == b"request"
-        twice = lot - trouble.uncertain < trouble.duplicate
-        doubles = twice and not (uncertain or once or request)
+        twice = lot - trouble.uncertain < trouble.duplicate and not (uncertain or once)
         if uncertain and world.chance(0.5):
             self._replied(message, "failed")
             self._tell(on_sent, SendUncertain("simulated: no answer"))
             return
         given_up = world.clock() + _GIVE_UP
+        load = [(message, on_sent)]
+        if packed and not once:
+            self._loads[place] = load
 
         def arrive() -> None:
+            if self._loads.get(place) is load:
+                del self._loads[place]
             if not self._process.alive and world.chance(0.5):
                 return  # it had not left the machine
             wait = topic.leaderless[partition] - world.clock()
             if wait > 0:
                 if topic.leaderless[partition] > given_up:
-                    self._replied(message, "failed")
-                    self._tell(on_sent, Unreachable("simulated: the partition has no leader"))
+                    error = Unreachable("simulated: the partition has no leader")
+                    self._landed(load, [error] * len(load))
                 else:
                     world.later(wait, arrive)
                 return
-            receipt = topic.append(partition, message)
-            self._replied(message, "sent")
-            if doubles:
-                topic.append(partition, message)
-            self._tell(on_sent, SendUncertain("simulated: lost") if uncertain else receipt)
+            messages = [message for message, _ in load]
+            receipts = topic.append(partition, messages)
+            if twice and not any(map(_is_request, messages)):
+                topic.append(partition, messages)
+            lost = [SendUncertain("simulated: lost")] * len(load)
+            self._landed(load, lost if uncertain else receipts, how="sent")
 
         world.later(arrives - world.clock(), arrive)
+
+    def _landed(
+        self,
+        load: Sequence[tuple[Message, OnSent]],
+        outcomes: Sequence[Receipt | TransportError],
+        how: str = "failed",
+    ) -> None:
+        for (message, on_sent), outcome in zip(load, outcomes, strict=True):
+            self._replied(message, how)
+            self._tell(on_sent, outcome)
 
     def _replied(self, message: Message, how: str) -> None:
         """Note a reply that is with the broker, or never will be: its request is settled then."""
@@ -169,6 +196,10 @@ class VirtualTransport(Transport):
             receiver.close(timeout)
 
 
+def _is_request(message: Message) -> bool:
+    return dict(message.headers).get("rpc-kind") == b"request"
+
+
 class Inbox:
     """A private inbox: what is appended to its partition from now on."""
 
@@ -190,7 +221,7 @@ class Inbox:
         del max_wait
         new = self._log[self._position : self._position + _BATCH]
         self._position += len(new)
-        return [Delivery(one.message, one.receipt, one.timestamp, _UNSHARED) for one in new]
+        return [Delivery(*stored, _UNSHARED) for record in new for stored in record]
 
     def close(self, timeout: float) -> None:
         """Do nothing: nobody else waits for what is here."""

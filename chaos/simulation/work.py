@@ -76,7 +76,7 @@ class Worker(Work):
         process.lives_on()
         deliveries = self.taken.get(call, [])
         one = next((one for one in deliveries if not one.acked), deliveries[-1])
-        topic, partition, offset, _ = one.receipt
+        topic, partition, offset, part = one.receipt
         process.note(
             "start",
             call=call,
@@ -85,6 +85,7 @@ class Worker(Work):
             topic=topic,
             partition=partition,
             offset=offset,
+            part=part,
             remaining=context.remaining,
         )
         if process.lives_on():
