@@ -141,6 +141,8 @@ class _Story:
                 self._trouble,
                 self._burst,
                 self._burst,
+                self._overwhelm,
+                self._overwhelm,
             )
         )()
 
@@ -193,8 +195,7 @@ class _Story:
             if share.owner in server.transport.receivers
         ]
         if any(note is not None and note.settled for note in notes):
-            server.process.on_death = lambda: self._replace_server(server)
-            server.process.die()
+            self._kill(server)
         elif self.world.clock() < until:
             self.world.later(0.05, lambda: self._end_once_noted(server, until))
 
@@ -225,6 +226,16 @@ class _Story:
         for client in self.clients:
             for _ in range(self.world.random.randint(5, 20)):
                 client.invoke()
+
+    def _overwhelm(self) -> None:
+        """Kill a server a moment after it was asked for more than it does."""
+        self._burst()
+        server = self.world.random.choice(self.servers)
+        self.world.later(self.world.random.uniform(0.01, 0.15), lambda: self._kill(server))
+
+    def _kill(self, server: Server) -> None:
+        server.process.on_death = lambda: self._replace_server(server)
+        server.process.die()
 
     def _fault(self, name: str, lasts: float) -> None:
         note = self.world.note
