@@ -4,7 +4,7 @@ from typing import Protocol
 
 import pytest
 
-from contracts import Cancelled, DeadlineExceeded, method
+from contracts import Cancelled, Code, DeadlineExceeded, method
 from rpc.request import Cancel, decode_request
 from transports.base import Address, Message
 from transports.errors import Unreachable
@@ -151,5 +151,43 @@ def test_a_call_that_has_ended_cannot_be_cancelled(bank):
     bank.arrive(bank.wire.last.reply(b"5"))
 
     assert call.cancel() is False
+    assert call.result(0) == 5
+    assert len(bank.wire.sent) == 1
+
+
+# -- many at once ----------------------------------------------------------------------------------
+
+
+def test_a_thousand_replies_of_one_fetch_end_their_calls_in_the_order_of_arrival(bank):
+    ended = []
+    calls = [bank.client.pay.future(number) for number in range(1000)]
+    for call in calls:
+        call.add_done_callback(ended.append)
+    replies = [sending.reply(b"%d" % n) for n, sending in enumerate(bank.wire.sent)]
+    bank.arrive(*reversed(replies))
+
+    assert [call.result(0) for call in calls] == list(range(1000))
+    assert ended == calls[::-1]
+    assert bank.channel.pending == 0
+
+
+def test_a_callback_that_fails_keeps_no_other_call_of_the_batch_from_its_end(bank):
+    first, second = bank.client.pay.future(1), bank.client.pay.future(2)
+
+    def leave(_call):
+        raise SystemExit
+
+    first.add_done_callback(leave)
+    bank.arrive(*(sending.reply(b"5") for sending in bank.wire.sent))
+
+    assert (first.result(0), second.result(0)) == (5, 5)
+
+
+def test_an_error_that_is_to_be_tried_again_and_a_result_of_one_fetch_end_the_call_once(bank):
+    call = bank.client.pay.future(5)
+    sent = bank.wire.last
+    bank.arrive(sent.error(Code.UNAVAILABLE, "NOT_EXECUTED"), sent.reply(b"5"))
+    bank.advance(1.0)
+
     assert call.result(0) == 5
     assert len(bank.wire.sent) == 1
