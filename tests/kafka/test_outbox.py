@@ -29,6 +29,8 @@ class Writer:
         self.once = []
         self.refuses = lambda _message: None
         self.gone = False
+        self.awake = True
+        self.outbox = None
         self.returned = []
 
     def write(self, place, message, on_sent, *, once):
@@ -38,6 +40,10 @@ class Writer:
             return
         self.records.append((message, on_sent))
         self.once.append(once)
+
+    def wake(self, place):
+        if self.awake:
+            self.outbox.flush()
 
     def turn_back(self, place, entries):
         if self.gone:
@@ -59,6 +65,7 @@ class Sender:
         self.writer = Writer()
         self.now = 0.0
         self.outbox = Outbox(self.writer, 30.0, clock=lambda: self.now)
+        self.writer.outbox = self.outbox
         self.told = {}
 
     def send(self, *names, packed=True, once=False, body=b""):
@@ -92,6 +99,27 @@ def test_what_comes_while_one_is_under_way_goes_together_when_that_is_acknowledg
         b"c": [Receipt(*PLACE, 11, 1)],
         b"d": [Receipt(*PLACE, 11, 2)],
     }
+
+
+def test_what_comes_before_the_driver_is_ready_goes_together(sender):
+    sender.writer.awake = False
+    sender.send(b"a", b"b")
+    sender.send(b"c", packed=False)
+    sender.send(b"d")
+    before = list(sender.writer.written)
+    sender.outbox.flush()
+
+    assert (before, sender.writer.written) == ([], [[b"a", b"b"], [b"c"], [b"d"]])
+
+
+def test_what_comes_after_closing_goes_though_no_driver_is_ready(sender):
+    sender.writer.awake = False
+    sender.send(b"a")
+    sender.outbox.close()
+    sender.writer.answer(0, Receipt(*PLACE, 0))
+    sender.send(b"b")
+
+    assert sender.writer.written == [[b"a"], [b"b"]]
 
 
 def test_what_may_not_be_packed_passes_what_is_under_way_but_nothing_that_waits(sender):
@@ -272,6 +300,12 @@ class Sends(RuleBasedStateMachine):
             self.count += 1
         assert not busy or self.packed_open() == busy
 
+    @rule(awake=st.booleans())
+    def sleep_or_wake(self, awake):
+        self.sender.writer.awake = awake
+        if awake:
+            self.sender.outbox.flush()
+
     @precondition(lambda self: self.open_records)
     @rule(how=st.sampled_from(["ack", "ack", "ack", "large", "fail"]))
     def answer(self, how):
@@ -291,7 +325,7 @@ class Sends(RuleBasedStateMachine):
     @invariant()
     def nothing_waits_while_nothing_is_under_way(self):
         waits = self.sender.outbox.waits(PLACE)
-        assert not waits or self.open_records
+        assert not waits or self.open_records or not self.sender.writer.awake
 
     @invariant()
     def records_are_bounded_and_in_order(self):
@@ -305,6 +339,7 @@ class Sends(RuleBasedStateMachine):
         assert all(len(told) <= 1 for told in self.sender.told.values())
 
     def teardown(self):
+        self.sleep_or_wake(True)
         while self.open_records:
             self.answer("ack")
         assert all(len(told) == 1 for told in self.sender.told.values())

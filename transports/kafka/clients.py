@@ -53,6 +53,15 @@ class Producer(Topics, Protocol):
     def on_metadata(self, listener: Callable[[], None]) -> None:
         """Call `listener` each time that brokers have answered what is known of topics."""
 
+    def on_ready(self, flush: Callable[[], None]) -> None:
+        """Call `flush` on a thread of this client, each time that `wake` has asked for it."""
+
+    def wake(self, place: Address) -> None:
+        """Have what waits flushed, as soon as the client can send to that partition.
+
+        Not by the calling thread: what it sends in one go shall go together.
+        """
+
     def view(self, topic: str) -> object:
         """Return what identifies the present knowledge of `topic`; None when it is not known."""
         ...

@@ -6,7 +6,9 @@ told. Queues are made by any thread, and stay: one for each partition that packe
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from transports import failpoints
@@ -27,6 +29,12 @@ __all__ = ["Outbox", "RecordWriter"]
 
 class RecordWriter(Protocol):
     """Who writes the records. Any thread."""
+
+    def wake(self, place: Address) -> None:
+        """Call `Outbox.flush` as soon as the driver is ready to send to that partition.
+
+        Not before: what a thread sends in one go shall go together.
+        """
 
     def write(self, place: Address, message: Message, on_sent: OnSent, *, once: bool) -> None:
         """Write a record; `on_sent` is told once, perhaps before this returns."""
@@ -63,6 +71,8 @@ class Outbox:
         self._most_bytes = min(most_bytes, MOST_BYTES)
         self._clock = clock
         self._partitions: dict[Address, _Partition] = {}
+        self._ready: deque[_Partition] = deque()
+        self._closed = False
 
     def knows(self, place: Address) -> bool:
         """Whether anything was packed for that partition: what is not has to keep its turn."""
@@ -90,10 +100,20 @@ class Outbox:
         with partition.lock:
             drain = partition.queue.put(entry)
         if drain:
-            self._flush(partition)
+            self._ready.append(partition)
+            self._writer.wake(place)
+            if self._closed:  # perhaps nobody is awake any more
+                self._flush(partition)
+
+    def flush(self) -> None:
+        """Write what waits for partitions to which nothing is under way."""
+        while self._ready:
+            with suppress(IndexError):  # another thread took the last
+                self._flush(self._ready.popleft())
 
     def close(self) -> None:
-        """Write all that waits, whatever is under way."""
+        """Write all that waits, whatever is under way, and from now on at once."""
+        self._closed = True
         for partition in list(self._partitions.values()):
             self._flush(partition, forced=True)
 

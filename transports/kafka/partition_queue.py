@@ -1,8 +1,9 @@
 """What waits for one partition, and what goes out of it together. Pure.
 
-While messages that may be packed are under way, what comes waits; when they are acknowledged, all
-that waits goes at once, in as few records as can be. So nothing waits by a timer: one message alone
-goes at once, and the more there is to send, the more goes together.
+While messages that may be packed are under way, what comes waits; when they are acknowledged, or
+where nothing is under way as soon as the driver is ready to send, all that waits goes, in as few
+records as can be. So nothing waits by a timer: one message alone goes at once, and the more there
+is to send, the more goes together.
 """
 
 from collections.abc import Sequence
@@ -64,9 +65,9 @@ class PartitionQueue:
         return self._most_bytes
 
     def put(self, entry: Entry) -> bool:
-        """Let a message in; tell whether its sender is to call `drain` for it."""
+        """Let a message in; tell whether its sender is to see to it that it is drained."""
         self._waiting.append(entry)
-        return not self._under_way
+        return not self._under_way and len(self._waiting) == 1
 
     def drain(self, *, forced: bool = False) -> list[Entry]:
         """Return all that waits, to be written now, and then to be told of by `drained`.

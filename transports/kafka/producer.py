@@ -188,6 +188,12 @@ class SendPath:
             # Whatever is in a message that is none: nobody waits for ever, and no thread ends of it
             on_sent(MessageRefused(f"a message to {place.topic} can't be written: {reason}"))
 
+    def wake(self, place: Address) -> None:
+        """Have the outbox flushed when the driver is ready to send. For the outbox."""
+        producer = self._producer
+        if producer is not None:
+            producer.wake(place)
+
     def turn_back(self, place: Address, entries: Sequence[Entry]) -> bool:
         """Let messages wait for their topic, where it is gone. For the outbox."""
         producer = self._producer
@@ -218,6 +224,7 @@ class SendPath:
         config = self._config
         producer = driver(config).open_producer(config, self._clock, lambda: self._resolver.closed)
         producer.on_metadata(self._resolver.answered)
+        producer.on_ready(self._outbox.flush)
         with self._turns:
             if not self._abandoned:
                 self._producer = producer

@@ -10,7 +10,7 @@ sender's thread.
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from kafka.errors import IllegalStateError
@@ -68,6 +68,15 @@ class Batch(ProducerBatch):  # type: ignore[misc]  # kafka-python is untyped
 
 class Accumulator(RecordAccumulator):  # type: ignore[misc]  # kafka-python is untyped
     """Queues of batches, one per partition."""
+
+    before_ready: Callable[[], None] | None = None
+    """Called when the sender looks what is to be sent: what is put now goes too."""
+
+    def ready(self, cluster: Any, now: float | None = None) -> Any:
+        """Tell which nodes have something to be sent to them. On the sender's thread."""
+        if self.before_ready is not None:
+            self.before_ready()
+        return super().ready(cluster, now=now)
 
     def put(self, tp: Any, message: Message, on_sent: OnSent, limit: int, *, once: bool) -> bool:
         """Append a record; True when that began a batch.

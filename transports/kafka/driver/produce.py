@@ -189,6 +189,15 @@ class Producer:
         """Call `listener` after each update of metadata, on the sender's thread."""
         self._cluster.add_listener(lambda _: listener())
 
+    def on_ready(self, flush: Callable[[], None]) -> None:
+        """Call `flush` before each look at what is to be sent, on the sender's thread."""
+        self._accumulator.before_ready = flush
+
+    def wake(self, place: Address) -> None:
+        """Have the sender look at what is to be sent, as soon as it can send to that partition."""
+        if not self._busy(place):
+            self._client.wakeup()
+
     def view(self, topic: str) -> object:
         """Return what identifies the present knowledge of `topic`; None when it is not known."""
         found: object = self._cluster._partitions.get(topic)

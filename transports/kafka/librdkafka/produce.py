@@ -23,6 +23,7 @@ from transports.errors import MessageTooLarge, SendUncertain, TransportClosed, U
 from transports.kafka.broker_clock import BrokerClock
 from transports.kafka.config import KafkaConfig
 from transports.kafka.librdkafka.errors import cause, connecting, definite, error_of, not_sent
+from transports.kafka.librdkafka.flusher import Flusher
 from transports.kafka.librdkafka.handle import (
     Trouble,
     new_producer,
@@ -79,6 +80,7 @@ class Producer:
         self._handle = self._new()
         self._known = KnownTopics(self._current, self._trouble, config.metadata_max_age)
         self._stopped = threading.Event()
+        self._flusher = Flusher(f"rpc-kafka-flusher-{config.client_id}")
         self._threads: list[threading.Thread] = []
 
     def open(self, timeout: float, cancelled: Callable[[], bool]) -> None:
@@ -95,8 +97,10 @@ class Producer:
         name = f"rpc-kafka-sender-{self._config.client_id}"
         poller = threading.Thread(target=self._run, name=name, daemon=True)
         poller.start()
+        self._flusher.thread.start()
         self._threads = [
             poller,
+            self._flusher.thread,
             self._known.start(f"rpc-kafka-topics-{self._config.client_id}"),
         ]
 
@@ -108,6 +112,15 @@ class Producer:
     def on_metadata(self, listener: Callable[[], None]) -> None:
         """See `clients.Producer`."""
         self._known.listen(listener)
+
+    def on_ready(self, flush: Callable[[], None]) -> None:
+        """See `clients.Producer`."""
+        self._flusher.flush = flush
+
+    def wake(self, place: Address) -> None:
+        """See `clients.Producer`; librdkafka is always ready."""
+        del place
+        self._flusher.wake()
 
     def view(self, topic: str) -> object:
         """See `clients.Producer`."""
@@ -157,6 +170,7 @@ class Producer:
             handle = self._handle
         self._known.close()
         self._stopped.set()
+        self._flusher.stop()
         handle.flush(max(0.0, deadline - time.monotonic()))
         _give_up(handle)
         for thread in self._threads:
