@@ -1,7 +1,7 @@
 """One call of a client, from its registration to its end: what `.future()` returns.
 
 Ended by whoever takes it out of the channel's table of pending calls, hence once. The reply is
-decoded by the thread that asks for it, not by the one that reads all replies. `_rare_lock` guards
+decoded by the thread that asks for it, not by the one that reads all replies. `_few.lock` guards
 what few calls have, as what `.sent` resolves to; the others take no lock.
 """
 
@@ -21,12 +21,26 @@ from rpc.reply import Reply
 from rpc.route import Route
 from rpc.wakeups import awaiting
 from transports.base import Receipt
+from transports.forks import renew_in_child
 from transports.log import get_logger
 
 __all__ = ["Call"]
 
 _log = get_logger("rpc.channel")
-_rare_lock = threading.Lock()
+
+
+class _Few:
+    """Guards what few calls have; one lock for all of them."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        renew_in_child(self)
+
+    def after_fork(self) -> None:
+        self.lock = threading.Lock()  # another thread of the parent may have held it
+
+
+_few = _Few()
 
 R = TypeVar("R")
 
@@ -201,7 +215,7 @@ class Call(msgspec.Struct, Generic[R], eq=False):
     def watch_sent(self) -> Completion[Receipt | RpcError]:
         """Return the completion behind `sent`, made when first asked for."""
         rare = self._rarely()
-        with _rare_lock:
+        with _few.lock:
             if rare.sent is None:
                 rare.sent = Completion()
             sent = rare.sent
@@ -209,14 +223,14 @@ class Call(msgspec.Struct, Generic[R], eq=False):
         return sent
 
     def _settle(self, rare: _Rare) -> None:
-        with _rare_lock:
+        with _few.lock:
             known = self.receipt or rare.unsent
             if known is not None and rare.sent is not None and not rare.sent.done():
                 rare.sent.set(known)
 
     def _rarely(self) -> _Rare:
         if self._rare is None:
-            with _rare_lock:
+            with _few.lock:
                 if self._rare is None:
                     self._rare = _Rare()
         return self._rare

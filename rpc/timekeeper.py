@@ -12,6 +12,7 @@ from rpc.calls import CallState
 from rpc.inflight import InFlight
 from rpc.peer import Peer
 from rpc.tracker import Due
+from rpc.wakeups import together
 from transports.base import GroupState
 from transports.log import get_logger
 
@@ -42,14 +43,16 @@ class Timekeeper:
         with in_flight.lock:
             due = in_flight.tracker.due(now)
             why = in_flight.tracker.pending.full(0) or "other calls wait for room before it"
-        for call in due.expired:  # all of them before the first log line, which may fail
-            seen = "" if call.receipt is None else call.route.peer.presence.told(call.receipt, now)
-            in_flight.end(call, CallState.EXPIRED, call.expired(seen))
-        for call in due.turned_away:
-            error = no_room_error(call.route.full_name, why, call.timeout)
-            in_flight.end(call, CallState.FAILED, error)
-        in_flight.end_unserved(due.unserved)
-        in_flight.admit_waiting()
+        with together():
+            for call in due.expired:  # all of them before the first log line, which may fail
+                receipt, presence = call.receipt, call.route.peer.presence
+                seen = "" if receipt is None else presence.told(receipt, now)
+                in_flight.end(call, CallState.EXPIRED, call.expired(seen))
+            for call in due.turned_away:
+                error = no_room_error(call.route.full_name, why, call.timeout)
+                in_flight.end(call, CallState.FAILED, error)
+            in_flight.end_unserved(due.unserved)
+            in_flight.admit_waiting()
         for attempt in due.again:
             in_flight.send(attempt)
         for peer in due.asks:

@@ -15,6 +15,7 @@ import time
 from typing import Protocol
 
 import rpc
+import rpc.call
 import rpc.stub
 
 
@@ -45,7 +46,8 @@ def refused(work):
 def in_child():
     os.environ["RPC_TRANSPORT"] = "memory://child"
     with rpc.Server(EchoImpl()):
-        print("stub", client.say("anew"), bound("anew"))
+        call = bound.future("anew")
+        print("stub", client.say("anew"), call.sent.result(5) and call.result())
     print("wait", refused(lambda: server.wait(1)))
     print("start", refused(server.start))
     print("stop", server.stop())
@@ -75,10 +77,11 @@ child.start()
 child.join()
 code = child.exitcode
 """,
-    "while a thread opens the channel": """
+    **{
+        f"while a thread {does}": f"""
 held = threading.Event()
 def hold():
-    with rpc.stub._default.lock:
+    with {lock}:
         held.set()
         time.sleep(1)  # as long as the fork may take on a busy machine
 holder = threading.Thread(target=hold)
@@ -91,7 +94,12 @@ if not child:
     os._exit(0)
 code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 holder.join()
-""",
+"""
+        for does, lock in {
+            "opens the channel": "rpc.stub._default.lock",
+            "asks where a request stands": "rpc.call._few.lock",
+        }.items()
+    },
 }
 AFTER = """
 assert time.monotonic() - began < 5, "nothing may wait for what is not there"
