@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 
 from rpc.completion import Completion
+from rpc.flag import Flag
 from rpc.reply import clock_message
 from rpc.request import Request
 from transports.base import Delivery, Receipt, Send
@@ -30,7 +31,7 @@ class BrokerTime:
         self,
         now: Callable[[], float | None],
         send: Send,
-        stopping: threading.Event,
+        stopping: Flag,
         *,
         wait: float = _WAIT,
         patient: bool = True,

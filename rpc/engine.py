@@ -5,7 +5,6 @@ Owns `rpc-worker-N` and `rpc-loop`, the threads that run handlers and send repli
 
 import asyncio
 import sys
-import threading
 from collections.abc import Mapping, Sequence
 
 from rpc.admission import Admission
@@ -15,6 +14,7 @@ from rpc.clock import Clock
 from rpc.dead_letters import DeadLetters
 from rpc.dispatcher import Answer, Dispatcher
 from rpc.execution import Execution
+from rpc.flag import Flag
 from rpc.intake import Intake
 from rpc.job import Job
 from rpc.limits import Limit, Limits
@@ -47,7 +47,7 @@ class Engine:
         max_crashes: int,
         clock: Clock,
         threads: bool,
-        stopping: threading.Event,
+        stopping: Flag,
     ) -> None:
         """Put the parts together; with `threads`, start workers and loop as handlers need them."""
         self._dispatcher = dispatcher

@@ -12,6 +12,7 @@ from rpc.broker_time import BrokerTime
 from rpc.catalog import Catalog
 from rpc.dead_letters import DeadLetters
 from rpc.execution import Aged, Execution
+from rpc.flag import Flag
 from rpc.origin import Origins
 from rpc.refusal import Refusal, killed_before, unreadable
 from rpc.request import Cancel, MalformedRequest, Request, decode_request
@@ -40,7 +41,7 @@ class Intake:
         time: BrokerTime,
         reply_topics: tuple[str, ...],
         max_crashes: int,
-        stopping: threading.Event,
+        stopping: Flag,
         frames: bool,
     ) -> None:
         self._catalog = catalog

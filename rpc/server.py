@@ -25,6 +25,7 @@ from rpc.clock import Clock, monotonic
 from rpc.config import transport_url
 from rpc.dispatcher import Dispatcher
 from rpc.engine import Engine
+from rpc.flag import Flag
 from rpc.idempotency import IdempotencyStore, MemoryStore
 from rpc.intake import Intake
 from rpc.interceptor import Interceptor
@@ -131,7 +132,7 @@ class Server:
                 + ", ".join(sorted(self._handlers))
             )
         store = MemoryStore(clock=clock) if idempotency is None else idempotency
-        self._stopping = threading.Event()
+        self._stopping = Flag()
         self._make_engine = partial(
             Engine,
             Catalog(self._handlers, tuple(codecs), limited, clock, max_body_bytes),

@@ -14,6 +14,7 @@ import msgspec
 from contracts import Certainty, Codec
 from rpc.answers import error_reply
 from rpc.clock import Clock
+from rpc.flag import Flag
 from rpc.refusal import Refusal, Refusals
 from rpc.request import Request
 from transports import failpoints
@@ -174,7 +175,7 @@ class Settlement:
 
         self.send(request, reply, told)
 
-    def await_refusals(self, stopping: threading.Event) -> None:
+    def await_refusals(self, stopping: Flag) -> None:
         """Wait while so many refusals are being told that no more may be begun.
 
         They are settled before they are told, so that the transport's bound on what is not settled
