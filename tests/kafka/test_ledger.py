@@ -55,6 +55,12 @@ def test_what_is_written_is_read(note):
     assert read(note.base, text) == note
 
 
+def test_a_note_is_read_that_librdkafka_wrote_with_the_end_of_its_text():
+    text, _ = write(NOTES[-1])
+
+    assert read(NOTES[-1].base, text + "\0") == NOTES[-1]
+
+
 def test_of_what_does_not_fit_the_far_end_is_left_away_and_the_rest_is_told():
     base = 1_000
     settled = [base + n for n in range(1, SPAN) if hash((n, "salt")) % 3]

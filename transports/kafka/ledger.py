@@ -42,6 +42,7 @@ PARTS = 64
 """How many messages a record has at most."""
 
 _PREFIX = "parley.2:"
+_END = "\0"  # which librdkafka sends with the text
 _MOST_BYTES = 65_536
 _MOST_FRAMES = 256
 _MOST_RANGES = 64
@@ -234,7 +235,7 @@ def read(base: int, text: str) -> Note | None:
     if not text.startswith(_PREFIX):
         return None
     try:
-        packed = base64.b64decode(text.removeprefix(_PREFIX), validate=True)
+        packed = base64.b64decode(text.removeprefix(_PREFIX).rstrip(_END), validate=True)
         unpacking = zlib.decompressobj()
         data = unpacking.decompress(packed, _MOST_BYTES)
         if not unpacking.eof or unpacking.unused_data:

@@ -8,6 +8,7 @@ while closing; and `_using` around what other threads ask, which never waits, an
 that calls back whom others wait for.
 """
 
+import operator
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -29,6 +30,7 @@ __all__ = ["Consumer", "Reader"]
 _log = get_logger(__name__)
 _SLICE = 0.1
 _AT_ONCE = 1000
+_LOOK_EVERY = 1.0
 _LOOK = 0.5
 """How long it may take to see whether a topic is still there, between polls."""
 _LEAST = 0.05
@@ -65,7 +67,7 @@ class Consumer:
         self._polling = threading.Lock()
         self._using = threading.Lock()
         self._known: tuple[int, ...] = ()
-        self._doubted = False
+        self._look_at = 0.0
         self._tried: dict[int, int] = {}
         self._failed: Exception | None = None
         self._handle = new_consumer(
@@ -109,10 +111,15 @@ class Consumer:
     def partitions(self) -> Sequence[int]:
         """Return the partitions of the topic; empty when it is gone. Between polls.
 
-        Brokers are asked only where something said that it might be gone.
+        Brokers are asked every second: librdkafka does not always say that a topic is gone.
         """
-        if self._doubted and not self._closed:
+        now = time.monotonic()
+        if now >= self._look_at or not self._known:
+            self._look_at = now + _LOOK_EVERY
+            gone = not self._known
             self._look(_LOOK)
+            if gone and self._known:
+                self._came_back()
         return self._known
 
     def next_records(self, timeout: float) -> Polled:
@@ -129,6 +136,9 @@ class Consumer:
                     found = self._taken(max(0.0, min(left, _SLICE)))
             if found or left <= _SLICE:
                 return self._records(found)
+
+    def _came_back(self) -> None:
+        """Read a topic that was made anew; librdkafka does so by itself in a group."""
 
     def step_over(self, partition: int, offset: int) -> None:
         """Go on reading at `offset`. On the polling thread, between polls."""
@@ -193,7 +203,7 @@ class Consumer:
             return reading(error, self.topic, self._group)
         if code in _UNREADABLE:
             return self._unreadable(error, message)
-        self._doubted = True
+        self._look_at = 0.0
         _log.info("kafka.read_trouble", topic=self.topic, why=error.str())
         return None
 
@@ -224,7 +234,7 @@ class Consumer:
         self._trouble.over()
         error: KafkaError | None = found.error
         if error is None and found.partitions:
-            self._known, self._doubted = tuple(sorted(found.partitions)), False
+            self._known = tuple(sorted(found.partitions))
         elif error is not None and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             self._known = ()
         return error
@@ -249,6 +259,11 @@ class Reader(Consumer):
         end = self._find_end(deadline)
         self._handle.assign([TopicPartition(self.topic, self._partition, end)])
 
+    def _came_back(self) -> None:
+        with self._using:
+            if not self._closed:
+                self._handle.assign([TopicPartition(self.topic, self._partition, 0)])
+
     def _find_end(self, deadline: float) -> int:
         asked = [TopicPartition(self.topic, self._partition, OFFSET_END)]
         while True:
@@ -265,6 +280,13 @@ class Reader(Consumer):
             time.sleep(_LEAST)  # such as a leader that is not elected yet
 
 
+_headers_of = operator.methodcaller("headers")
+"""Reads a message's headers, and raises where a name is not UTF-8.
+
+confluent-kafka returns something then all the same. A call written out, once Python has specialised
+it, does not see that an error was set, and crashes later; this one always looks.
+"""
+
 _LATE = KafkaError(KafkaError._TIMED_OUT, "no broker answers")  # noqa: SLF001 - public
 
 
@@ -274,7 +296,7 @@ def _record(message: Any) -> Record:
     offset, value, key = message.offset(), message.value() or b"", message.key()
     size = _RECORD_OVERHEAD + len(value) + len(key or b"")
     try:
-        headers = message.headers()
+        headers = _headers_of(message)
     except (SystemError, UnicodeDecodeError) as error:
         # Asked again, it would tell of headers that are no objects: it is asked once.
         problem = f"the record can't be read: {error.__cause__ or error}"

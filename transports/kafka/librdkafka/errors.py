@@ -40,7 +40,7 @@ def cause(error: KafkaError) -> BaseException:
 
 def _authentication(said: str) -> BaseException:
     kind = kafka_errors.SaslAuthenticationFailedError
-    if "mechanism" in said.lower():
+    if "unsupported" in said.lower():
         kind = kafka_errors.UnsupportedSaslMechanismError
     found: BaseException = kind(said)
     return found
@@ -49,7 +49,7 @@ def _authentication(said: str) -> BaseException:
 def _tls(said: str) -> BaseException:
     """Name the cause as Python's TLS library does, which `connecting` looks for."""
     if "certificate verify failed" in said and "CERTIFICATE_VERIFY_FAILED" not in said:
-        said = f"CERTIFICATE_VERIFY_FAILED: {said}"
+        said = f"CERTIFICATE_VERIFY_FAILED, for its authority or its name: {said}"
     return _elsewhere(said)
 
 

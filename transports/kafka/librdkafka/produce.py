@@ -10,8 +10,9 @@ tells what became of messages, and counts those, until closing takes over from i
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException
@@ -19,7 +20,13 @@ from confluent_kafka import Producer as RawProducer
 
 from transports import failpoints
 from transports.base import Address, Message, OnSent, Receipt
-from transports.errors import MessageTooLarge, SendUncertain, TransportClosed, Unreachable
+from transports.errors import (
+    MessageTooLarge,
+    SendUncertain,
+    TransportClosed,
+    TransportError,
+    Unreachable,
+)
 from transports.kafka.broker_clock import BrokerClock
 from transports.kafka.config import KafkaConfig
 from transports.kafka.librdkafka.errors import cause, connecting, definite, error_of, not_sent
@@ -52,6 +59,14 @@ _TOPIC_CHANGED = frozenset(
         KafkaError.UNKNOWN_TOPIC_OR_PART,
     }
 )
+_FOR_COMPANY = frozenset(
+    {
+        KafkaError._INVALID_DIFFERENT_RECORD,  # noqa: SLF001 - likewise
+        KafkaError.INVALID_RECORD,
+        KafkaError.MSG_SIZE_TOO_LARGE,
+    }
+)
+"""What is said of all of a batch, though it may be the fault of one, or of none by itself."""
 
 
 class _Put(NamedTuple):
@@ -61,6 +76,11 @@ class _Put(NamedTuple):
     message: Message
     on_sent: OnSent
     began: float
+    once: bool = False
+    alone: bool = False
+    """Whether it is sent by itself, since a batch with it was refused."""
+    doubtful: bool = False
+    """Whether that batch may have been appended in an attempt before."""
 
 
 class Producer:
@@ -77,6 +97,8 @@ class Producer:
         self._closed = False
         self._put: dict[Address, int] = {}
         self._done: dict[Address, int] = {}
+        self._outcasts: deque[_Put] = deque()
+        self._alone = False
         self._handle = self._new()
         self._known = KnownTopics(self._current, self._trouble, config.metadata_max_age)
         self._stopped = threading.Event()
@@ -87,7 +109,7 @@ class Producer:
         """Find a broker, within `timeout` seconds. Raises a `TransportError`."""
         deadline = time.monotonic() + timeout
         handle = self._handle
-        while handle.cluster_id(timeout=_LOOK_AGAIN) is None:
+        while not _reached(handle):
             handle.poll(0)
             error = self._trouble.error
             if _refused(error) or time.monotonic() >= deadline or cancelled():
@@ -148,13 +170,12 @@ class Producer:
         once: bool = False,
         limit: int | None = None,
     ) -> None:
-        """See `clients.Producer`; every message is appended `once` at most."""
-        del once
-        self._check_size(place, message, limit or self._config.max_message_bytes)
+        """See `clients.Producer`."""
+        self._check(place, message, limit or self._config.max_message_bytes)
         with self._lock:
             if self._closed:
                 raise TransportClosed("the transport is closed")
-            self._produce(place, message, on_sent)
+            self._produce(_Put(place, message, on_sent, time.monotonic(), once))
 
     def waits(self, place: Address) -> bool:
         """Whether something put there is not done."""
@@ -179,11 +200,15 @@ class Producer:
                 if thread.is_alive():
                     _log.warning("kafka.sender_left_running", thread=thread.name)
 
-    def _check_size(self, place: Address, message: Message, limit: int) -> None:
+    def _check(self, place: Address, message: Message, limit: int) -> None:
+        """Raise `MessageTooLarge`, or `TypeError` and `ValueError` for what is no message.
+
+        confluent-kafka crashes the process for headers that are not what it expects.
+        """
         body, headers, key = message
-        size = _RECORD_OVERHEAD + len(body or b"") + len(key or b"")
+        size = _RECORD_OVERHEAD + _length(body) + (0 if key is None else _length(key))
         for name, value in headers:
-            size += _HEADER_OVERHEAD + len(name) + len(value or b"")
+            size += _HEADER_OVERHEAD + _name_length(name) + _length(value)
         if size > limit:
             raise MessageTooLarge(
                 f"a message to {place.topic} takes {size} bytes, and max_message_bytes is "
@@ -191,11 +216,12 @@ class Producer:
                 "topic"
             )
 
-    def _produce(self, place: Address, message: Message, on_sent: OnSent) -> None:
+    def _produce(self, put: _Put) -> None:
         """Hand a message to librdkafka. Under the lock."""
+        place = put.place
         topic, partition = place
-        body, headers, key = message
-        report = partial(self._report, _Put(place, message, on_sent, time.monotonic()))
+        body, headers, key = put.message
+        report = partial(self._report, put)
         try:
             self._handle.produce(
                 topic,
@@ -214,22 +240,40 @@ class Producer:
     def _report(self, put: _Put, error: KafkaError | None, record: Any) -> None:
         """Tell what became of a message. Where librdkafka is polled."""
         now = time.monotonic()
-        place, message, on_sent, began = put
+        place, on_sent, alone = put.place, put.on_sent, put.alone
         self._done[place] = self._done.get(place, 0) + 1
         if error is None:
             self._acked(put, now, record)
-            return
-        code = error.code()
-        if code in _TOPIC_CHANGED:
-            self._known.ask(place.topic)
-        if code == KafkaError._INVALID_DIFFERENT_RECORD and self._again(place, message, on_sent):  # noqa: SLF001 - public
-            return
-        doubtful = not definite(error, now - began, self._retry_after)
-        tell(on_sent, not_sent(error, place.topic, place.partition or 0, doubtful=doubtful))
+        else:
+            if error.code() in _TOPIC_CHANGED:
+                self._known.ask(place.topic)
+            proven = definite(error, now - put.began, self._retry_after)
+            doubtful = put.doubtful or not proven
+            if error.code() in _FOR_COMPANY and not (alone or (put.once and doubtful)):
+                self._outcasts.append(put._replace(alone=True, doubtful=doubtful))
+            else:
+                topic, partition = place.topic, place.partition or 0
+                tell(on_sent, not_sent(error, topic, partition, doubtful=doubtful))
+        if alone:
+            self._alone = False
+        while self._outcasts and not self._alone:
+            self._try_alone(self._outcasts.popleft())
+
+    def _try_alone(self, put: _Put) -> None:
+        """Send one again that was refused with a whole batch; the next when that has ended."""
+        try:
+            with self._lock:
+                if self._closed:
+                    raise TransportClosed("the transport was closed before it was sent again")
+                self._produce(put._replace(began=time.monotonic()))
+            self._alone = True
+        except TransportError as error:
+            uncertain = SendUncertain(f"sent, and refused with others; not sent again: {error}")
+            tell(put.on_sent, uncertain if put.doubtful else error)
 
     def _acked(self, put: _Put, now: float, record: Any) -> None:
         self._trouble.over()
-        (topic, partition), _, on_sent, began = put
+        (topic, partition), on_sent = put.place, put.on_sent
         if failpoints.on:
             failpoints.hit("producer.acked")  # telling can't be dropped: each sender is told once
         offset = record.offset()
@@ -241,19 +285,8 @@ class Producer:
             if kind == _LOG_APPEND_TIME:  # none on topics that keep their producers' time
                 self._learn_at = now + _LEARN_EVERY
                 node = self._known.leader(topic, partition or 0)
-                self._clock.learn(node, stamp / 1000, began, now)
+                self._clock.learn(node, stamp / 1000, put.began, now)
         tell(on_sent, Receipt(topic, partition or 0, offset))
-
-    def _again(self, place: Address, message: Message, on_sent: OnSent) -> bool:
-        """Send a message again that was refused only for its company in a batch."""
-        with self._lock:
-            if self._closed:
-                return False
-            try:
-                self._produce(place, message, on_sent)
-            except (Unreachable, TransportClosed):
-                return False
-        return True
 
     def _run(self) -> None:
         while not self._stopped.is_set():
@@ -297,12 +330,36 @@ class Producer:
         )
 
 
+def _length(value: bytes) -> int:
+    if not isinstance(value, bytes):
+        raise TypeError(f"{type(value).__name__} where bytes belong")
+    return len(value)
+
+
+@lru_cache(maxsize=1024)
+def _name_length(name: str) -> int:
+    """Return the length of a header's name as it is sent: there are few."""
+    if not isinstance(name, str):
+        raise TypeError(f"a header is named by {type(name).__name__}, not by str")
+    if "\0" in name:
+        raise ValueError("a header's name has a zero in it, where librdkafka would end it")
+    return len(name.encode())
+
+
 def _refused(error: KafkaError | None) -> bool:
     """Whether trying longer would be in vain."""
     if error is None:
         return False
     said = error.str()
     return error.code() == KafkaError._AUTHENTICATION or any(w in said for w in _FATAL_WORDS)  # noqa: SLF001 - public
+
+
+def _reached(handle: RawProducer) -> bool:
+    """Whether a broker has told which cluster it is of."""
+    try:
+        return handle.cluster_id(timeout=_LOOK_AGAIN) is not None
+    except KafkaException:
+        return False
 
 
 def _give_up(handle: RawProducer) -> None:
