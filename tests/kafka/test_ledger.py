@@ -55,10 +55,14 @@ def test_what_is_written_is_read(note):
     assert read(note.base, text) == note
 
 
-def test_a_note_is_read_that_librdkafka_wrote_with_the_end_of_its_text():
-    text, _ = write(NOTES[-1])
+@pytest.mark.parametrize("note", NOTES)
+@pytest.mark.parametrize(
+    "behind", ["\0", "\x11", "A", "AB", "ABC", "ABCD", "=", "A=", "AB==", "ABCDE\0"]
+)
+def test_a_note_is_read_whatever_librdkafka_shows_behind_it(note, behind):
+    text, _ = write(note)
 
-    assert read(NOTES[-1].base, text + "\0") == NOTES[-1]
+    assert read(note.base, text + behind) == note
 
 
 def test_of_what_does_not_fit_the_far_end_is_left_away_and_the_rest_is_told():

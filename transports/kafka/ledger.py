@@ -13,6 +13,7 @@ A text that can't be read, of another version or of another offset, is as good a
 
 import base64
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -42,7 +43,7 @@ PARTS = 64
 """How many messages a record has at most."""
 
 _PREFIX = "parley.2:"
-_END = "\0"  # which librdkafka sends with the text
+_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 _MOST_BYTES = 65_536
 _MOST_FRAMES = 256
 _MOST_RANGES = 64
@@ -231,14 +232,19 @@ def _packed(note: Note) -> str:
 
 
 def read(base: int, text: str) -> Note | None:
-    """Return what was noted beside the committed offset `base`; None for what makes no sense."""
-    if not text.startswith(_PREFIX):
+    """Return what was noted beside the committed offset `base`; None for what makes no sense.
+
+    What stands behind a note is passed over: librdkafka writes a zero there, and reads on beyond
+    the end of a text that has none.
+    """
+    found = _BASE64.match(text, len(_PREFIX))
+    if found is None or not text.startswith(_PREFIX):
         return None
     try:
-        packed = base64.b64decode(text.removeprefix(_PREFIX).rstrip(_END), validate=True)
+        packed = base64.b64decode(found[0], validate=True)
         unpacking = zlib.decompressobj()
         data = unpacking.decompress(packed, _MOST_BYTES)
-        if not unpacking.eof or unpacking.unused_data:
+        if not unpacking.eof:
             return None
         head, _, settled = data.partition(b"\n")
         return _understood(base, json.loads(head), settled)

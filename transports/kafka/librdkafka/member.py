@@ -206,7 +206,7 @@ class Member(Consumer):
         offers = {
             n: Offer(None, "", starts[n], ends[n])
             if found[n].offset < 0
-            else Offer(found[n].offset, found[n].metadata or "", 0, ends[n])
+            else Offer(found[n].offset, _text(found[n]), 0, ends[n])
             for n in partitions
         }
         claims = self._events.claim(offers)
@@ -322,6 +322,18 @@ class Member(Consumer):
 
 
 _LOST_ANSWER = KafkaError(KafkaError._TIMED_OUT, "failpoint")  # noqa: SLF001 - public
+
+
+def _text(place: TopicPartition) -> str:
+    """Return what stands beside an offset.
+
+    librdkafka copies it without its end, so that what is in memory behind it may be shown too.
+    """
+    try:
+        return place.metadata or ""
+    except UnicodeDecodeError as error:
+        shown: bytes = error.object
+        return shown[: error.start].decode()
 
 
 def _told(error: Exception) -> Exception:
