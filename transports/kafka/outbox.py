@@ -108,6 +108,8 @@ class Outbox:
     def flush(self) -> None:
         """Write what waits for partitions to which nothing is under way."""
         while self._ready:
+            if failpoints.on:
+                failpoints.hit("outbox.flush")  # can't be dropped: each sender is told once
             with suppress(IndexError):  # another thread took the last
                 self._flush(self._ready.popleft())
 
@@ -121,8 +123,6 @@ class Outbox:
         """Write what waits, and what has come meanwhile where nothing is under way any more."""
         again = True
         while again:
-            if failpoints.on:
-                failpoints.hit("outbox.flush")  # can't be dropped: each sender is told once
             with partition.lock:
                 entries: Sequence[Entry] = partition.queue.drain(forced=forced)
             if not entries:
