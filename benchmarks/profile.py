@@ -6,8 +6,9 @@ The stages are the times between joints of a call, by the clock that all process
 share: medians of the calls of one run, 1 in flight by `result()` and 512 by `.future` and by
 `await`. What the driver's threads do (drained: a batch was taken for a request; written; read;
 fetched: an answer was parsed) is known by moment, not by call: with many in flight these stages are
-those of the batch that a call will have been in. Shares of processor time are samples of py-spy,
-taken in runs without stamps.
+those of the batch that a call will have been in. Of librdkafka's threads nothing is known: what
+they take stands in the hand-over. Shares of processor time are samples of py-spy, taken in runs
+without stamps.
 """
 
 import json
@@ -142,6 +143,8 @@ def stage_table(found, url, *, markdown):
     rows = [(name, side) for name, side, _ in JOINTS] + [(name, "") for name, _, _ in LATER]
     for index, (name, side) in enumerate(rows):
         cells = [its[index] for its in found.values()]
+        if not any(cells):
+            continue
         shown.add_row(
             name,
             side,
