@@ -7,9 +7,9 @@ import pytest
 from contracts import JSON, Certainty, ErrorBody
 from rpc.refusal import given_up, overdue
 from rpc.reply import decode_reply
-from rpc.request import decode_request
+from rpc.request import decode_request, request_headers, request_message
 from rpc.settlement import Settlement, commit_all
-from transports.base import Delivery, Message, Receipt
+from transports.base import Address, Delivery, Message, Receipt
 from transports.errors import NotAuthorized, Unreachable
 
 
@@ -202,3 +202,13 @@ def test_a_server_that_stops_does_not_wait_for_refusals(settlement, request_, wa
     thread.join(patience)
 
     assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_a_reply_may_share_a_record_where_its_caller_reads_frames(settlement, wire, asks):
+    inbox = Address("rpc.replies.app", 1)
+    constant = request_headers("Ledger.pay", "c", inbox, JSON.content_type, frames=asks)
+    request = decode_request(request_message(constant, b"call", 1.0, b"{}"))
+    settlement.answer(request, Message(b"1"), [delivery(Custodian())])
+
+    assert wire.last.packed is asks
