@@ -19,6 +19,7 @@ from rpc.interceptor import Chain, Outcome
 from rpc.options import Terms
 from rpc.reply import Reply
 from rpc.route import Route
+from rpc.sent import Sent
 from rpc.wakeups import awaiting
 from transports.base import Receipt
 from transports.forks import renew_in_child
@@ -114,7 +115,7 @@ class Call(msgspec.Struct, Generic[R], eq=False):
         return self._cancel(self)
 
     @property
-    def sent(self) -> "Sent":
+    def sent(self) -> Sent:
         """Where the request stands on the broker, as a future of its own."""
         return Sent(self)
 
@@ -325,35 +326,3 @@ class _Told(msgspec.Struct, eq=False, gc=False):
 
 def _not_sent(why: object) -> RpcError:
     return Cancelled(message=f"not sent: {why}", certainty=Certainty.NOT_EXECUTED)
-
-
-class Sent:
-    """The acknowledgement of a request: resolves to its `Receipt`, or fails as the send did."""
-
-    __slots__ = ("_call",)
-
-    def __init__(self, call: Call[Any]) -> None:
-        self._call = call
-
-    def done(self) -> bool:
-        """Tell whether the broker answered, or the call ended without it."""
-        return self._call.receipt is not None or self._call.watch_sent().done()
-
-    def result(self, timeout: float | None = None) -> Receipt:
-        """Return topic, partition and offset; raises the call's error if it was never sent.
-
-        Raises `TimeoutError` after `timeout` seconds.
-        """
-        completion = self._call.watch_sent()
-        if not completion.wait(timeout):
-            raise TimeoutError(f"{self._call.route.full_name}: not acknowledged in {timeout:g} s")
-        return _receipt(completion.get())
-
-    def __await__(self) -> Generator[Any, None, Receipt]:
-        return _receipt((yield from self._call.watch_sent().__await__()))
-
-
-def _receipt(value: Receipt | RpcError) -> Receipt:
-    if isinstance(value, RpcError):
-        raise value
-    return value
