@@ -230,9 +230,10 @@ def test_sigterm_drains_on_kafka_and_loses_no_call(remote, start, bootstrap, top
     answer = remote.ask("first")
     held = remote.hold.future()
     assert first.says() == "holding"
-    calls = [remote.ask.future(str(n)) for n in range(50)]
+    ask = remote.ask.with_options(wait_for_ready=True)  # for a while nobody serves
+    calls = [ask.future(str(n)) for n in range(50)]
     first.popen.send_signal(signal.SIGTERM)
-    calls += [remote.ask.future(str(n)) for n in range(50, 100)]
+    calls += [ask.future(str(n)) for n in range(50, 100)]
     first.tell("go")
 
     assert answer == "FIRST"
