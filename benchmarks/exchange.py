@@ -7,6 +7,7 @@ from typing import NamedTuple
 from kafka.admin import KafkaAdminClient, NewTopic
 
 COMMIT_EVERY = 1.0  # seconds, as our servers do
+_GRACE = 10.0  # seconds for what is in flight at the end
 
 
 class Topics(NamedTuple):
@@ -41,6 +42,10 @@ class Exchange:
         self._body = b"x" * max(0, payload - 8)
         self._ends = ends
         self._next = secrets.randbits(48) << 16  # late answers to another run are not taken
+
+    def waiting(self):
+        """Tell whether answers are to be waited for: not for ever, should some be lost."""
+        return self.open and perf_counter() < self._ends + _GRACE
 
     def next(self):
         """Begin an exchange and return what to send."""

@@ -72,7 +72,7 @@ class Client:
         send, topic = self._producer.send, self._topic
         for _ in range(in_flight):
             await send(topic, exchange.next(), partition=0)
-        while exchange.open:
+        while exchange.waiting():
             for records in (await self._consumer.getmany(timeout_ms=1000)).values():
                 for record in records:
                     if (following := exchange.ended(record.value)) is not None:

@@ -68,7 +68,7 @@ class Client:
         produce, topic = self._producer.produce, self._topic
         for _ in range(in_flight):
             produce(topic, exchange.next(), partition=0)
-        while exchange.open:
+        while exchange.waiting():
             for message in arrived(self._consumer, 1.0):
                 if (following := exchange.ended(message.value())) is not None:
                     produce(topic, following, partition=0)

@@ -67,7 +67,7 @@ class Client:
         send, topic = self._producer.send, self._topic
         for _ in range(in_flight):
             send(topic, exchange.next(), partition=0)
-        while exchange.open:
+        while exchange.waiting():
             for records in self._consumer.poll(1000).values():
                 for record in records:
                     if (following := exchange.ended(record.value)) is not None:
