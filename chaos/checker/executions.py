@@ -22,6 +22,9 @@ def lost(run: Run) -> Iterator[Violation]:
     passed = _Passed(run)
     servers = {pid_of(event["process"]) for name in _SERVES for event in run.by_name.get(name, ())}
     deaths = [at for pid, at in run.killed.items() if pid in servers]
+    takers: dict[str, set[str]] = defaultdict(set)
+    for event in run.by_name.get("taken", ()):
+        takers[event["call"]].add(event["process"])
     works = {call.work for call in run.calls.values() if call.starts}
     for call in run.invoked():
         if not call.acked or call.mode == "amo" or call.work in works:
@@ -30,13 +33,15 @@ def lost(run: Run) -> Iterator[Violation]:
             continue
         if any(end["outcome"] == "cancelled" for end in call.ends):
             continue
+        if any(run.killed_at(process) is not None for process in takers.get(call.id, ())):
+            continue  # perhaps refused, which is told only once it is committed, and has a leader
         deadline = call.invoke["deadline"]
         for acked in call.acked:
             at = passed.first(acked)
             if at is not None and any(
                 call.invoke["at"] <= killed < at + _REFUSING for killed in deaths
             ):
-                continue  # perhaps refused, which is told only once it is committed
+                continue  # likewise, where servers don't tell what they have taken
             place = f"{acked['topic']}[{acked['partition']}]@{acked['offset']}"
             if at is not None and at < deadline:
                 what = f"lost: {place} was committed past, {deadline - at:.3f} s before its end"

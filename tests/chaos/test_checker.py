@@ -442,6 +442,15 @@ def test_what_was_committed_by_a_server_that_died_at_once_may_have_been_refused(
     assert story.check() == []
 
 
+def test_what_was_taken_by_a_server_that_died_later_may_have_been_refused_to_nobody():
+    story = Story(tail=0)
+    acknowledged_and_lost(story)
+    story.note(6.05, ONE, "taken", call="e1", offset=0)
+    fault(story, "kill", 9.5, pid=20)
+
+    assert story.check() == []
+
+
 def flooded(story, *, failing_from):
     """Have a hundred calls before an overload and as many after, of which the later ones fail."""
     story.expect |= {"tail": 0, "recovery": 2.0, "goodput": 0.0}
