@@ -10,12 +10,13 @@ process: nesting without end, and numbers made to collide.
 import json
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 import msgspec
 from msgspec import inspect as info
 
-from contracts.flooding import flood_problem, hashing_of
+from contracts.flooding import Hashing, flood_problem, hashing_of
 from contracts.nesting import (
     MAX_DEPTH,
     json_too_deep,
@@ -143,8 +144,10 @@ def _guarded(
     type: Any,  # noqa: A002 - as in the protocol
     too_deep: Callable[[bytes], bool],
 ) -> Callable[[bytes], Any]:
-    described = info.type_info(type)
-    nests, hashing = may_nest(described), hashing_of(described)
+    try:
+        nests, hashing = _traits(type)
+    except TypeError:  # an annotation that can't be hashed
+        nests, hashing = _traits.__wrapped__(type)
 
     def guarded(body: bytes) -> Any:
         try:
@@ -162,6 +165,12 @@ def _guarded(
             raise DecodeError(_printable(_decode_problem(error))) from None
 
     return guarded
+
+
+@lru_cache(maxsize=256)  # each channel and server asks for the types of its contracts
+def _traits(type: Any) -> tuple[bool, Hashing]:  # noqa: A002 - as in the protocol
+    described = info.type_info(type)
+    return may_nest(described), hashing_of(described)
 
 
 def _printable(text: str) -> str:
