@@ -29,6 +29,11 @@ GOLDEN = (
 )
 
 
+def apart(*records):
+    """Take all of these apart."""
+    return [one for record in records for one in take_apart(record)]
+
+
 def record(value, count, headers=None):
     named = (("rpc-frame", b"%d" % count), HEADERS[1]) if headers is None else headers
     return Record(7, 1500, Message(value, named), len(value))
@@ -122,7 +127,7 @@ messages = st.builds(
 @given(st.lists(messages, min_size=1, max_size=150), st.integers(0, 4000))
 def test_what_is_packed_comes_out_in_its_order(sent, most_bytes):
     records = list(pack(sent, most_bytes))
-    out = take_apart([Record(n, 0, one, len(one.body)) for n, (one, _) in enumerate(records)])
+    out = apart(*(Record(n, 0, one, len(one.body)) for n, (one, _) in enumerate(records)))
 
     assert [one.message for one in out] == sent
     assert all(len(one.body) <= most_bytes for one, count in records if count > 1)
@@ -170,7 +175,7 @@ MANY = [0, [[f"h{n}", b""] for n in range(300)], None, b""]
 )
 def test_a_frame_that_makes_no_sense_is_a_problem_of_its_record(value, count):
     before, after = record(GOLDEN, 2), Record(8, 1500, REQUESTS[0], 90)
-    out = take_apart([before, record(value, count), after])
+    out = apart(before, record(value, count), after)
 
     assert [one.message for one in (*out[:2], out[-1])] == [*REQUESTS, REQUESTS[0]]
     (bad,) = out[2:-1]
@@ -192,7 +197,7 @@ def test_a_frame_that_makes_no_sense_is_a_problem_of_its_record(value, count):
     ],
 )
 def test_a_frame_whose_headers_make_no_sense_is_a_problem_too(headers):
-    (bad,) = take_apart([record(GOLDEN, 2, headers)])
+    (bad,) = take_apart(record(GOLDEN, 2, headers))
 
     assert bad.problem is not None
     assert len(bad.problem) < 200
@@ -202,12 +207,12 @@ def test_a_frame_in_a_frame_is_only_bytes():
     inner = Message(GOLDEN, HEADERS)
     ((outer, _),) = pack([inner, inner])
 
-    assert [one.message for one in take_apart([record(outer.body, 2)])] == [inner, inner]
+    assert [one.message for one in apart(*apart(record(outer.body, 2)))] == [inner, inner]
 
 
 @given(st.binary(max_size=60), st.integers(1, 3))
 def test_any_bytes_are_messages_or_a_problem(value, count):
-    out = take_apart([record(value, count)])
+    out = take_apart(record(value, count))
 
     assert len(out) == (1 if out[0].problem else count)
 
@@ -216,6 +221,6 @@ def test_headers_that_are_shared_many_times_take_no_room():
     # 64 messages of 255 headers each, of which all but the first's are three bytes.
     headers = [[f"h{n}", b"x" * 100] for n in range(255)]
     value = packed([0, headers, None, b""], *[[255, [], None, b""]] * 63)
-    out = take_apart([record(value, 64)])
+    out = take_apart(record(value, 64))
 
     assert len({id(header) for one in out for header in one.message.headers}) == 255

@@ -64,7 +64,7 @@ def said(deliveries):
     return [(d.receipt.offset, d.receipt.part, d.redelivered, d.crashes) for d in deliveries]
 
 
-@pytest.mark.parametrize(("frames", "bounds"), [(True, (9, 60)), (False, (500, 500))])
+@pytest.mark.parametrize(("frames", "bounds"), [(True, (8, 60)), (False, (500, 500))])
 def test_what_is_sent_at_once_stands_in_far_fewer_records(kit, records, send_all, frames, bounds):
     topic, transport = kit.topic(1), kit.transport(frames=frames)
     send_all(transport, topic, [Message(b"first")])

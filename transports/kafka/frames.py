@@ -13,7 +13,17 @@ import msgspec
 from transports.base import Headers, Message
 from transports.kafka.records import Record
 
-__all__ = ["CONTENT_TYPE", "COUNT", "MOST_BYTES", "MOST_MESSAGES", "pack", "take_apart", "unpack"]
+__all__ = [
+    "CONTENT_TYPE",
+    "COUNT",
+    "MOST_BYTES",
+    "MOST_MESSAGES",
+    "TOGETHER",
+    "messages_in",
+    "pack",
+    "take_apart",
+    "unpack",
+]
 
 COUNT = "rpc-frame"
 """The header that makes a record a frame; it is the first."""
@@ -21,6 +31,13 @@ CONTENT_TYPE = b"application/vnd.parley.frame+msgpack"
 MOST_MESSAGES = 64
 MOST_BYTES = 131_072
 """Of a frame's value: as much as one request to a broker takes of one partition."""
+
+TOGETHER = 128
+"""How many messages receivers take apart before they hand them out, or some more.
+
+What is taken apart is a dozen objects for each message, which Python's garbage collector goes
+through the more often, the more of them are alive at once.
+"""
 
 _MOST_SHARED = 255
 """So that a few bytes can't stand for millions of headers."""
@@ -127,21 +144,22 @@ def unpack(message: Message) -> list[Message]:
     return messages
 
 
-def take_apart(records: Sequence[Record]) -> Sequence[Record]:
-    """Return `records` with each frame's messages in its place, as parts of it.
+def messages_in(record: Record) -> int:
+    """Return how many messages there are in a record, as it says itself."""
+    headers = record.message.headers
+    if record.parts == 1 and headers and headers[0][0] == COUNT:
+        return _COUNTS.get(headers[0][1], 1)
+    return 1
 
-    A frame that makes no sense becomes one record with a problem.
+
+def take_apart(record: Record) -> Sequence[Record]:
+    """Return the messages of a frame, as parts of its record.
+
+    What is no frame, or was taken out of one, stands for itself. A frame that makes no sense
+    becomes one record with a problem.
     """
-    for record in records:
-        headers = record.message.headers
-        if headers and headers[0][0] == COUNT:
-            return [part for one in records for part in _parts(one)]
-    return records
-
-
-def _parts(record: Record) -> Sequence[Record]:
-    offset, timestamp, message, size, _, _, _ = record
-    if not message.headers or message.headers[0][0] != COUNT:
+    offset, timestamp, message, size, _, _, parts = record
+    if parts > 1 or not message.headers or message.headers[0][0] != COUNT:
         return (record,)
     try:
         messages = unpack(message)

@@ -21,7 +21,7 @@ from transports.kafka.committer import Committer
 from transports.kafka.config import KafkaConfig
 from transports.kafka.custody import Share
 from transports.kafka.fork import check_not_forked
-from transports.kafka.frames import take_apart
+from transports.kafka.frames import TOGETHER, messages_in, take_apart
 from transports.kafka.ledger import Claim
 from transports.kafka.offsets import Offsets
 from transports.kafka.partition_log import PartitionLog
@@ -52,6 +52,7 @@ class SharedReceiver:
         self._changed = threading.Condition()
         self._offsets = Offsets()
         self._queue: deque[tuple[int, Record]] = deque()
+        self._queued = 0
         self._queued_bytes = 0
         self._failure: TransportError | None = None
         self._closed = False
@@ -100,7 +101,7 @@ class SharedReceiver:
             if self._closed:
                 return
             self._closed = True
-            self._queue.clear()
+            self._clear()
             self._changed.notify_all()
         self._session.stop(timeout)
         with self._changed:
@@ -111,13 +112,13 @@ class SharedReceiver:
     # From the session's thread, and kafka-python's I/O thread
 
     def arrived(self, session: Session, polled: Sequence[tuple[int, list[Record]]]) -> None:
-        """Queue what a poll brought, frames taken apart."""
-        apart = [(partition, take_apart(records)) for partition, records in polled]
+        """Queue what a poll brought; frames stay as they are until they are handed out."""
         with self._changed:
             if session is not self._session or self._closed or self._revoking:
                 return
-            for partition, records in apart:
+            for partition, records in polled:
                 self._queue.extend([(partition, record) for record in records])
+                self._queued += sum(map(messages_in, records))
                 self._queued_bytes += sum(record.size for record in records)
             if session.member is not None and self._load() >= 1.0:
                 self._paused = True
@@ -149,8 +150,7 @@ class SharedReceiver:
         with self._changed:
             if session is self._session:
                 self._revoking = True
-                self._queue.clear()
-                self._queued_bytes = 0
+                self._clear()
 
     def drained(self, session: Session) -> bool:
         """Whether the rebalance need not wait for what is in flight."""
@@ -174,8 +174,7 @@ class SharedReceiver:
         with self._changed:
             told: Told = []
             if session is self._session:
-                self._queue.clear()
-                self._queued_bytes = 0
+                self._clear()
                 self._offsets.release()
                 told = self._committer.lost()
         tell(told)
@@ -187,25 +186,36 @@ class SharedReceiver:
         if error is not None:
             raise error
 
+    def _clear(self) -> None:
+        self._queue.clear()
+        self._queued = self._queued_bytes = 0
+
     def _load(self) -> float:
         """How much of what may be here is here: 1.0 is the bound."""
-        count = (len(self._queue) + self._offsets.in_flight) / max(1, self._config.max_unacked)
+        count = (self._queued + self._offsets.in_flight) / max(1, self._config.max_unacked)
         size = self._queued_bytes + self._offsets.in_flight_bytes
         return max(count, size / max(1, self._config.max_unacked_bytes))
 
     def _hand_out(self) -> Sequence[Delivery]:
-        """Take from the queue what the bound admits."""
+        """Take from the queue some of what the bound admits, frames taken apart."""
         if not self._queue or not self._session.leased():
             # What was fetched since others may have read the log's end would come to them unmarked.
             return ()
         room = self._config.max_unacked - self._offsets.in_flight
         space = self._config.max_unacked_bytes - self._offsets.in_flight_bytes
+        most = min(room, TOGETHER)
         deliveries: list[Delivery] = []
         shares = self._shares
-        while self._queue and len(deliveries) < room and space > 0:
+        while self._queue and len(deliveries) < most and space > 0:
             partition, record = self._queue.popleft()
-            offset, timestamp, message, size, problem, part, parts = record
-            self._queued_bytes -= size
+            apart = take_apart(record)
+            if len(apart) > 1:
+                self._queue.extendleft([(partition, one) for one in reversed(apart)])
+                self._queued_bytes += len(apart) * apart[0].size - record.size
+                continue
+            self._queued -= messages_in(record)
+            self._queued_bytes -= record.size
+            offset, timestamp, message, size, problem, part, parts = apart[0]
             log = self._offsets.take(partition, offset, size, part, parts)
             if log is None:
                 continue
@@ -219,7 +229,7 @@ class SharedReceiver:
                 delivery.redelivered = True
                 delivery.crashes = log.crashes(offset, part)
             deliveries.append(delivery)
-        self._starved = bool(self._queue)
+        self._starved = bool(self._queue) and (len(deliveries) >= room or space <= 0)
         return deliveries
 
     # Without the lock
@@ -284,8 +294,7 @@ class SharedReceiver:
             if self._closed:
                 return
             self._offsets.release()
-            self._queue.clear()
-            self._queued_bytes = 0
+            self._clear()
             self._revoking = False
             told = self._committer.abandon()
             self._session = self._begin()

@@ -8,6 +8,7 @@ import os
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 
 from transports.base import Address, Delivery, Receipt, Unshared
@@ -16,7 +17,7 @@ from transports.kafka.clients import Reader, UnreadableBatch
 from transports.kafka.config import KafkaConfig
 from transports.kafka.drivers import driver
 from transports.kafka.fork import check_not_forked
-from transports.kafka.frames import take_apart
+from transports.kafka.frames import TOGETHER, take_apart
 from transports.kafka.records import Record
 from transports.kafka.topics import ensure_topic
 from transports.kafka.unreadable import Strikes
@@ -46,6 +47,7 @@ class Inbox:
         self._address = Address(topic, partition)
         self._closed = threading.Event()
         self._strikes = Strikes()
+        self._arrived: deque[Record] = deque()
         self._gone_since: float | None = None
         self._reader: Reader = driver(config).open_reader(config, self._address)
 
@@ -63,14 +65,12 @@ class Inbox:
         """Return what has arrived; see `Receiver.receive`."""
         check_not_forked(self._pid)
         deadline = time.monotonic() + max_wait
-        while not self._closed.is_set():
+        while not (self._arrived or self._closed.is_set()):
             left = max(0.0, deadline - time.monotonic())
-            arrived = self._poll(min(left, _SLICE))
-            if arrived:
-                return arrived
+            self._arrived.extend(self._poll(min(left, _SLICE)))
             if time.monotonic() >= deadline:
                 break
-        return ()
+        return () if self._closed.is_set() else self._hand_out()
 
     def close(self, timeout: float) -> None:
         """Stop within `timeout` seconds; see `Receiver.close`."""
@@ -78,7 +78,20 @@ class Inbox:
             self._closed.set()
             self._reader.shut(timeout)
 
-    def _poll(self, timeout: float) -> list[Delivery]:
+    def _hand_out(self) -> list[Delivery]:
+        """Take some of what has arrived apart: what nobody looks at yet had better stay bytes."""
+        topic, partition = self._address
+        deliveries: list[Delivery] = []
+        while self._arrived and len(deliveries) < TOGETHER:
+            for record in take_apart(self._arrived.popleft()):
+                offset, timestamp, message, _, problem, part, _ = record
+                receipt = Receipt(topic, partition or 0, offset, part)
+                deliveries.append(
+                    Delivery(message, receipt, timestamp / 1000, _UNSHARED, problem=problem)
+                )
+        return deliveries
+
+    def _poll(self, timeout: float) -> Sequence[Record]:
         try:
             polled = self._reader.next_records(timeout)
         except UnreadableBatch as unreadable:
@@ -93,13 +106,7 @@ class Inbox:
             return []
         if not polled:
             self._check_topic()
-        return [self._delivery(record) for _, records in polled for record in take_apart(records)]
-
-    def _delivery(self, record: Record) -> Delivery:
-        topic, partition = self._address
-        receipt = Receipt(topic, partition or 0, record.offset, record.part)
-        timestamp = record.timestamp / 1000
-        return Delivery(record.message, receipt, timestamp, _UNSHARED, problem=record.problem)
+        return [record for _, records in polled for record in records]
 
     def _stumble(self, unreadable: UnreadableBatch) -> None:
         """Try again, and in the end step over what can't be read."""
