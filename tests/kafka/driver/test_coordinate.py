@@ -1,6 +1,8 @@
 """Joins and positions in a group: the stock coordinator's traps, and that ours has none of them."""
 
 import logging
+import os
+import signal
 import threading
 import time
 import uuid
@@ -12,7 +14,8 @@ from kafka.coordinator.consumer import ConsumerCoordinator
 from kafka.structs import MemberState, OffsetAndMetadata, TopicPartition
 
 from transports.base import Address, Message
-from transports.kafka import KafkaConfig
+from transports.kafka import KafkaConfig, KafkaTransport
+from transports.kafka.broker import Broker
 from transports.kafka.connection import connect, driver_settings
 from transports.kafka.driver.consume import Consumer
 from transports.kafka.driver.coordinate import SteadyCoordinator
@@ -52,8 +55,8 @@ def member(bootstrap):
     """Join a group with a coordinator of the given class; all are closed at the end."""
     opened = []
 
-    def join(topic, group, coordinator, client_id="test", *, prefetch=True):
-        config = KafkaConfig(bootstrap=(bootstrap,), client_id=client_id, metadata_max_age=0.3)
+    def join(topic, group, coordinator, client_id="test", *, prefetch=True, at=bootstrap):
+        config = KafkaConfig(bootstrap=(at,), client_id=client_id, metadata_max_age=0.3)
         settings = {
             **driver_settings(config),
             "group_id": group,
@@ -212,3 +215,33 @@ def test_leaving_in_the_middle_of_a_join_lets_the_others_go_on_at_once(kit, memb
         stays.poll(100)
 
     assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize(
+    ("coordinator", "bounds"),
+    [(ConsumerCoordinator, (200, 10**6)), (SteadyCoordinator, (1, 40))],
+    ids=["stock spins", "ours waits"],
+)
+def test_a_poll_while_a_frozen_broker_owes_an_answer_to_a_heartbeat(
+    member, freeze, monkeypatch, coordinator, bounds
+):
+    looks = []
+    with (
+        Broker() as broker,
+        KafkaTransport(KafkaConfig(bootstrap=(broker.bootstrap,), partitions=1)) as transport,
+    ):
+        transport.prepare(Address("frozen"), 10)
+        consumer = member("frozen", "frozen", coordinator, at=broker.bootstrap)
+        while assigned(consumer) != {0}:
+            consumer.poll(1000)
+        freeze(broker.pid)
+        while consumer._coordinator.time_to_next_heartbeat() > 0:
+            consumer.poll(10)
+        poll = consumer._coordinator.poll
+        monkeypatch.setattr(
+            consumer._coordinator, "poll", lambda **options: looks.append(1) or poll(**options)
+        )
+        consumer.poll(1000)
+        os.kill(broker.pid, signal.SIGCONT)
+
+    assert bounds[0] <= len(looks) <= bounds[1]

@@ -17,6 +17,7 @@ from transports.log import get_logger
 __all__ = ["SteadyCoordinator"]
 
 _log = get_logger(__name__)
+_BREATH = 0.05
 
 
 class HeldJoin:
@@ -67,6 +68,14 @@ class SteadyCoordinator(ConsumerCoordinator):  # type: ignore[misc]  # kafka-pyt
         """Be no member any more; what was renewed counts no longer."""
         self.renewed_at = -math.inf
         super().reset_generation(*args, **options)
+
+    def time_to_next_poll(self) -> float:
+        """Return for how many seconds a poll may wait for records.
+
+        Stock says 0 as long as a heartbeat is due, also while a frozen broker owes the answer to
+        one, and polls as fast as the processor can.
+        """
+        return max(_BREATH, float(super().time_to_next_poll()))
 
     @property
     def _join_task(self) -> Any:
