@@ -82,10 +82,18 @@ class Dispatcher:
             return await _in_thread(keep) if self._replays.blocking else keep()
         return reply
 
+    def _begin(self, job: Job, arguments: msgspec.Struct) -> Begin | Message | Refusal:
+        """Begin work in the store, which may take longer than its caller waits."""
+        found = self._replays.begin(job, arguments)
+        if found is Begin.RUN and job.context.cancelled:
+            self._replays.abandon(job)
+            return _too_late(job)
+        return found
+
     async def _begin_async(self, job: Job, arguments: msgspec.Struct) -> Begin | Message | Refusal:
         if not self._replays.blocking:
-            return self._replays.begin(job, arguments)
-        found = await _in_thread(partial(self._replays.begin, job, arguments))
+            return self._begin(job, arguments)
+        found = await _in_thread(partial(self._begin, job, arguments))
         if found is Begin.RUN and _task_cancelled():
             self._replays.abandon(job)
             if not job.context.cancelled:
@@ -100,7 +108,7 @@ class Dispatcher:
         if not isinstance(entered, msgspec.Struct):
             return self._conclude(job, entered)
         once = job.plan.effectively_once
-        if once and (found := self._replays.begin(job, entered)) is not Begin.RUN:
+        if once and (found := self._begin(job, entered)) is not Begin.RUN:
             return _elsewhere(chain, found)
         outcome = self._call_handler(job, entered)
         reply = self._conclude(job, outcome if chain is None else chain.leave(outcome))
@@ -111,8 +119,7 @@ class Dispatcher:
     def _enter(self, job: Job, chain: Chain | None) -> msgspec.Struct | Outcome:
         """Return the arguments to call the handler with, or the outcome where it is not called."""
         if job.context.cancelled:  # while it waited for a worker
-            late = job.context.remaining <= 0
-            return Outcome(error=(overdue if late else given_up)(job.method).error)
+            return Outcome(error=_too_late(job).error)
         try:
             arguments = job.plan.decode(job.request.body)
         except DecodeError as error:
@@ -221,6 +228,11 @@ def _elsewhere(chain: Chain | None, found: Begin | Message | Refusal) -> Answer:
     if chain is not None:
         chain.close()
     return None if isinstance(found, Begin) else found
+
+
+def _too_late(job: Job) -> Refusal:
+    """Return why a job is not started whose caller waits no longer."""
+    return (overdue if job.context.remaining <= 0 else given_up)(job.method)
 
 
 def _ran_out(job: Job) -> RpcError:

@@ -19,7 +19,7 @@ from rpc.refusal import Refusal, Refusals
 from rpc.request import Request
 from transports import failpoints
 from transports.base import Delivery, Message, OnSent, Receipt, Send
-from transports.errors import TransportError, Unreachable
+from transports.errors import SendUncertain, TransportError, Unreachable
 from transports.log import get_logger
 
 __all__ = ["Settlement", "commit_all"]
@@ -47,8 +47,11 @@ class _Outgoing(msgspec.Struct, eq=False):
         self.settlement.hand_over(origin.reply_to, self.message, self.sent, packed=origin.frames)
 
     def sent(self, sent: Receipt | TransportError) -> None:
-        """Try again where no broker was found, or tell what became of it."""
-        if isinstance(sent, Unreachable) and self.settlement.goes_on(self):
+        """Try again where no broker has it for sure, or tell what became of it.
+
+        A reply that comes twice does no harm.
+        """
+        if isinstance(sent, Unreachable | SendUncertain) and self.settlement.goes_on(self):
             self.attempt()
         else:
             self.on_sent(sent)
@@ -95,7 +98,7 @@ class Settlement:
         self.send(request, reply, lambda sent: self.settle(sent, deliveries))
 
     def send(self, request: Request, reply: Message, on_sent: OnSent) -> None:
-        """Send `reply` to `request`, and again where no broker was to be found.
+        """Send `reply` to `request`, and again where no broker has it for sure.
 
         For as long as a call may last: what is unsent after that has no caller any more. An attempt
         that fails at once is not made again: there is nothing to wait for.
@@ -106,7 +109,7 @@ class Settlement:
         _Outgoing(self, request, reply, on_sent, now, now + _LASTS).attempt()
 
     def goes_on(self, out: _Outgoing) -> bool:
-        """Tell whether a reply that found no broker is to be sent again, which begins now."""
+        """Tell whether a reply that no broker may have is to be sent again, which begins now."""
         now = self._clock()
         if now - out.began < _PATIENT or now >= out.ends:
             return False

@@ -59,7 +59,8 @@ def commits(run: Run) -> Iterator[Violation]:
     """I10: a commit never passes a request that is not done, nor goes back.
 
     Where servers tell when the broker had a reply (`replied`), that is when a request is done; else
-    it is when the handler has finished. At-most-once work is committed before it is started.
+    it is when the handler has finished. At-most-once work is committed before it is started, and
+    what has run for somebody who waits no longer needs no reply.
     """
     settles = "replied" if run.by_name.get("replied") else "finish"
     open_: dict[tuple[str, int], list[tuple[int, str]]] = defaultdict(list)
@@ -96,7 +97,9 @@ def _commit(
     marks[process, partition] = event
     while waiting and waiting[0][0] < offset:
         passed, call = heappop(waiting)
-        if not done[process, call]:
+        invoke = run.calls[call].invoke
+        waited_for = invoke is None or invoke["deadline"] > event["at"]
+        if waited_for and not done[process, call]:
             what = f"committed {offset} while {passed} was not done"
             yield Violation("I10", call, what, (*run.calls[call].story, event))
 

@@ -451,6 +451,18 @@ def test_what_was_taken_by_a_server_that_died_later_may_have_been_refused_to_nob
     assert story.check() == []
 
 
+def test_what_ran_for_somebody_who_waits_no_longer_needs_no_reply():
+    story = Story(tail=0)
+    story.invoke("e1", 6.0, offset=5)
+    story.start("e1", 6.2, offset=5)
+    story.finish("e1", 6.3)
+    story.note(6.4, ONE, "replied", call="another", topic="rpc.replies.a", partition=0, offset=9)
+    story.end("e1", 11.0, "error", code="DEADLINE_EXCEEDED", certainty="UNKNOWN")
+    story.note(11.5, ONE, "committed", partition=0, offset=6)
+
+    assert "I10" not in {violation.invariant for violation in story.check()}
+
+
 def flooded(story, *, failing_from):
     """Have a hundred calls before an overload and as many after, of which the later ones fail."""
     story.expect |= {"tail": 0, "recovery": 2.0, "goodput": 0.0}

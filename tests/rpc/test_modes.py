@@ -209,6 +209,29 @@ class BrokenStore:
         raise sqlite3.OperationalError("disk is full")
 
 
+class SlowStore(MemoryStore):
+    """A store that takes ten seconds to look something up."""
+
+    def __init__(self, clock):
+        super().__init__(clock=clock)
+        self._now = clock
+
+    def begin(self, work, fingerprint, lease):
+        found = super().begin(work, fingerprint, lease)
+        self._now.advance(10.0)
+        return found
+
+
+@pytest.mark.parametrize("name", ["pay", "wire"])
+def test_nothing_is_run_for_whom_the_store_took_too_long(desk, impl, pay, clock, name):
+    bank = desk(impl, idempotency=SlowStore(clock))
+    late = bank.error(pay(name=name))
+    in_time = bank.ask(pay(name=name, call=b"b", rpc_timeout=b"60000"))
+
+    assert (late.code, late.certainty) == ("DEADLINE_EXCEEDED", "NOT_EXECUTED")
+    assert (in_time.code, impl.paid) == (None, [5])
+
+
 def test_where_the_store_fails_nothing_is_run(desk, impl, pay):
     error = desk(impl, idempotency=BrokenStore()).error(pay())
 

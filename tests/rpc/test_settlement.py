@@ -10,7 +10,7 @@ from rpc.reply import decode_reply
 from rpc.request import decode_request, request_headers, request_message
 from rpc.settlement import Settlement, commit_all
 from transports.base import Address, Delivery, Message, Receipt
-from transports.errors import NotAuthorized, Unreachable
+from transports.errors import NotAuthorized, SendUncertain, Unreachable
 
 
 class Custodian:
@@ -129,14 +129,15 @@ def test_several_deliveries_are_durable_once_all_are(kept, told):
     assert outcome == told
 
 
-def test_a_reply_that_found_no_broker_is_sent_again_for_as_long_as_a_call_lasts(
-    settlement, request_, wire, clock
+@pytest.mark.parametrize("error", [Unreachable("no broker answers"), SendUncertain("perhaps")])
+def test_a_reply_that_no_broker_may_have_is_sent_again_for_as_long_as_a_call_lasts(
+    settlement, request_, wire, clock, error
 ):
     custody = Custodian()
     settlement.answer(request_, Message(b"1"), [delivery(custody)])
     for _ in range(3):
         clock.advance(5.0)
-        wire.last.fail(Unreachable("no broker answers"))
+        wire.last.fail(error)
     tries, unsettled = len(wire.sent), list(custody.steps)
     wire.last.acknowledge()
 

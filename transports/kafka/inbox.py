@@ -70,7 +70,7 @@ class Inbox:
             self._arrived.extend(self._poll(min(left, _SLICE)))
             if time.monotonic() >= deadline:
                 break
-        return () if self._closed.is_set() else self._hand_out()
+        return self._hand_out() if self._arrived and not self._closed.is_set() else ()
 
     def close(self, timeout: float) -> None:
         """Stop within `timeout` seconds; see `Receiver.close`."""
