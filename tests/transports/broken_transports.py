@@ -237,7 +237,7 @@ class RefusesWhatMustBeOnce(Sound):
 class PacksWithoutHeaders(Sound):
     def send(self, address, message, on_sent, *, packed=False, **options):
         message = message._replace(headers=()) if packed else message
-        self.inner.send(address, message, on_sent, **options)
+        self._inner.send(address, message, on_sent, **options)
 
 
 class PacksTwoAndTwo(Sound):
@@ -251,9 +251,9 @@ class PacksTwoAndTwo(Sound):
         if packed and address not in self.waiting:
             self.waiting[address] = (message, on_sent)
             return
-        self.inner.send(address, message, on_sent, **options)
+        self._inner.send(address, message, on_sent, **options)
         if packed:
-            self.inner.send(address, *self.waiting.pop(address))
+            self._inner.send(address, *self.waiting.pop(address))
 
 
 class PreparesNoDeadLetters(Sound):

@@ -18,7 +18,6 @@ __all__ = [
     "COUNT",
     "MOST_BYTES",
     "MOST_MESSAGES",
-    "TOGETHER",
     "messages_in",
     "pack",
     "take_apart",
@@ -31,13 +30,6 @@ CONTENT_TYPE = b"application/vnd.parley.frame+msgpack"
 MOST_MESSAGES = 64
 MOST_BYTES = 131_072
 """Of a frame's value: as much as one request to a broker takes of one partition."""
-
-TOGETHER = 128
-"""How many messages receivers take apart before they hand them out, or some more.
-
-What is taken apart is a dozen objects for each message, which Python's garbage collector goes
-through the more often, the more of them are alive at once.
-"""
 
 _MOST_SHARED = 255
 """So that a few bytes can't stand for millions of headers."""

@@ -11,17 +11,16 @@ kafka-python's network code.
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from transports.base import Address, Delivery, Receipt
 from transports.errors import TransportError
+from transports.kafka.backlog import TOGETHER, Backlog
 from transports.kafka.commits import Round, Told, tell
 from transports.kafka.committer import Committer
 from transports.kafka.config import KafkaConfig
 from transports.kafka.custody import Share
 from transports.kafka.fork import check_not_forked
-from transports.kafka.frames import TOGETHER, messages_in, take_apart
 from transports.kafka.ledger import Claim
 from transports.kafka.offsets import Offsets
 from transports.kafka.partition_log import PartitionLog
@@ -51,9 +50,7 @@ class SharedReceiver:
         self._static = "group_instance_id" in config.driver
         self._changed = threading.Condition()
         self._offsets = Offsets()
-        self._queue: deque[tuple[int, Record]] = deque()
-        self._queued = 0
-        self._queued_bytes = 0
+        self._backlog = Backlog()
         self._failure: TransportError | None = None
         self._closed = False
         self._paused = False
@@ -87,7 +84,7 @@ class SharedReceiver:
                 deliveries = self._hand_out()
                 now = time.monotonic()
                 if not deliveries and now < (until := min(deadline, self._commit_at)):
-                    lapsed = self._queue and not self._session.leased()
+                    lapsed = self._backlog and not self._session.leased()
                     self._changed.wait(min(until - now, _LAPSED) if lapsed else until - now)
                     now = time.monotonic()
                     deliveries = () if self._closed else self._hand_out()
@@ -101,7 +98,7 @@ class SharedReceiver:
             if self._closed:
                 return
             self._closed = True
-            self._clear()
+            self._backlog.clear()
             self._changed.notify_all()
         self._session.stop(timeout)
         with self._changed:
@@ -117,9 +114,7 @@ class SharedReceiver:
             if session is not self._session or self._closed or self._revoking:
                 return
             for partition, records in polled:
-                self._queue.extend([(partition, record) for record in records])
-                self._queued += sum(map(messages_in, records))
-                self._queued_bytes += sum(record.size for record in records)
+                self._backlog.add(partition, records)
             if session.member is not None and self._load() >= 1.0:
                 self._paused = True
                 session.member.pause_all()
@@ -150,7 +145,7 @@ class SharedReceiver:
         with self._changed:
             if session is self._session:
                 self._revoking = True
-                self._clear()
+                self._backlog.clear()
 
     def drained(self, session: Session) -> bool:
         """Whether the rebalance need not wait for what is in flight."""
@@ -174,7 +169,7 @@ class SharedReceiver:
         with self._changed:
             told: Told = []
             if session is self._session:
-                self._clear()
+                self._backlog.clear()
                 self._offsets.release()
                 told = self._committer.lost()
         tell(told)
@@ -186,51 +181,46 @@ class SharedReceiver:
         if error is not None:
             raise error
 
-    def _clear(self) -> None:
-        self._queue.clear()
-        self._queued = self._queued_bytes = 0
-
     def _load(self) -> float:
         """How much of what may be here is here: 1.0 is the bound."""
-        count = (self._queued + self._offsets.in_flight) / max(1, self._config.max_unacked)
-        size = self._queued_bytes + self._offsets.in_flight_bytes
+        count = (self._backlog.messages + self._offsets.in_flight) / max(
+            1, self._config.max_unacked
+        )
+        size = self._backlog.bytes + self._offsets.in_flight_bytes
         return max(count, size / max(1, self._config.max_unacked_bytes))
 
     def _hand_out(self) -> Sequence[Delivery]:
-        """Take from the queue some of what the bound admits, frames taken apart."""
-        if not self._queue or not self._session.leased():
+        """Take some of what is there, as far as the bound admits."""
+        deliveries: list[Delivery] = []
+        if not self._session.leased():
             # What was fetched since others may have read the log's end would come to them unmarked.
-            return ()
+            return deliveries
         room = self._config.max_unacked - self._offsets.in_flight
         space = self._config.max_unacked_bytes - self._offsets.in_flight_bytes
-        most = min(room, TOGETHER)
-        deliveries: list[Delivery] = []
-        shares = self._shares
-        while self._queue and len(deliveries) < most and space > 0:
-            partition, record = self._queue.popleft()
-            apart = take_apart(record)
-            if len(apart) > 1:
-                self._queue.extendleft([(partition, one) for one in reversed(apart)])
-                self._queued_bytes += len(apart) * apart[0].size - record.size
-                continue
-            self._queued -= messages_in(record)
-            self._queued_bytes -= record.size
-            offset, timestamp, message, size, problem, part, parts = apart[0]
-            log = self._offsets.take(partition, offset, size, part, parts)
-            if log is None:
-                continue
-            share = shares.get(log)
-            if share is None:
-                share = shares[log] = Share(self, log)
-            space -= size
-            receipt = Receipt(self._topic, partition, offset, part)
-            delivery = Delivery(message, receipt, timestamp / 1000, share, problem=problem)
-            if log.redelivered(offset):
-                delivery.redelivered = True
-                delivery.crashes = log.crashes(offset, part)
-            deliveries.append(delivery)
-        self._starved = bool(self._queue) and (len(deliveries) >= room or space <= 0)
+        while self._backlog and room > 0 and space > 0 and not deliveries:
+            for partition, record in self._backlog.take(min(room, TOGETHER), space):
+                delivery = self._delivery(partition, record)
+                if delivery is not None:
+                    deliveries.append(delivery)
+                    space -= record.size
+        self._starved = bool(self._backlog) and (len(deliveries) >= room or space <= 0)
         return deliveries
+
+    def _delivery(self, partition: int, record: Record) -> Delivery | None:
+        """Put a message in flight; None for one that is not to be handed out."""
+        offset, timestamp, message, size, problem, part, parts = record
+        log = self._offsets.take(partition, offset, size, part, parts)
+        if log is None:
+            return None
+        share = self._shares.get(log)
+        if share is None:
+            share = self._shares[log] = Share(self, log)
+        receipt = Receipt(self._topic, partition, offset, part)
+        delivery = Delivery(message, receipt, timestamp / 1000, share, problem=problem)
+        if log.redelivered(offset):
+            delivery.redelivered = True
+            delivery.crashes = log.crashes(offset, part)
+        return delivery
 
     # Without the lock
 
@@ -294,7 +284,7 @@ class SharedReceiver:
             if self._closed:
                 return
             self._offsets.release()
-            self._clear()
+            self._backlog.clear()
             self._revoking = False
             told = self._committer.abandon()
             self._session = self._begin()

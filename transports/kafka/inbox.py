@@ -8,17 +8,15 @@ import os
 import random
 import threading
 import time
-from collections import deque
 from collections.abc import Sequence
 
 from transports.base import Address, Delivery, Receipt, Unshared
 from transports.errors import AddressUnknown, NotAuthorized
+from transports.kafka.backlog import TOGETHER, Backlog
 from transports.kafka.clients import Reader, UnreadableBatch
 from transports.kafka.config import KafkaConfig
 from transports.kafka.drivers import driver
 from transports.kafka.fork import check_not_forked
-from transports.kafka.frames import TOGETHER, take_apart
-from transports.kafka.records import Record
 from transports.kafka.topics import ensure_topic
 from transports.kafka.unreadable import Strikes
 from transports.log import get_logger
@@ -47,7 +45,7 @@ class Inbox:
         self._address = Address(topic, partition)
         self._closed = threading.Event()
         self._strikes = Strikes()
-        self._arrived: deque[Record] = deque()
+        self._arrived = Backlog()
         self._gone_since: float | None = None
         self._reader: Reader = driver(config).open_reader(config, self._address)
 
@@ -67,7 +65,7 @@ class Inbox:
         deadline = time.monotonic() + max_wait
         while not (self._arrived or self._closed.is_set()):
             left = max(0.0, deadline - time.monotonic())
-            self._arrived.extend(self._poll(min(left, _SLICE)))
+            self._poll(min(left, _SLICE))
             if time.monotonic() >= deadline:
                 break
         return self._hand_out() if self._arrived and not self._closed.is_set() else ()
@@ -78,35 +76,34 @@ class Inbox:
             self._closed.set()
             self._reader.shut(timeout)
 
-    def _hand_out(self) -> list[Delivery]:
-        """Take some of what has arrived apart: what nobody looks at yet had better stay bytes."""
+    def _hand_out(self) -> Sequence[Delivery]:
         topic, partition = self._address
         deliveries: list[Delivery] = []
-        while self._arrived and len(deliveries) < TOGETHER:
-            for record in take_apart(self._arrived.popleft()):
-                offset, timestamp, message, _, problem, part, _ = record
-                receipt = Receipt(topic, partition or 0, offset, part)
-                deliveries.append(
-                    Delivery(message, receipt, timestamp / 1000, _UNSHARED, problem=problem)
-                )
+        for _, record in self._arrived.take(TOGETHER):
+            offset, timestamp, message, _, problem, part, _ = record
+            receipt = Receipt(topic, partition or 0, offset, part)
+            deliveries.append(
+                Delivery(message, receipt, timestamp / 1000, _UNSHARED, problem=problem)
+            )
         return deliveries
 
-    def _poll(self, timeout: float) -> Sequence[Record]:
+    def _poll(self, timeout: float) -> None:
         try:
             polled = self._reader.next_records(timeout)
         except UnreadableBatch as unreadable:
             self._stumble(unreadable)
-            return []
+            return
         except NotAuthorized:
             raise
         except Exception as error:
             # A close from another thread pulls all kinds of things away from under a poll.
             if not self._closed.wait(_PAUSE):
                 _log.warning("kafka.read_failed", topic=self._address.topic, why=repr(error))
-            return []
+            return
         if not polled:
             self._check_topic()
-        return [record for _, records in polled for record in records]
+        for partition, records in polled:
+            self._arrived.add(partition, records)
 
     def _stumble(self, unreadable: UnreadableBatch) -> None:
         """Try again, and in the end step over what can't be read."""
