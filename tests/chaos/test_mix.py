@@ -36,25 +36,18 @@ def test_no_promise_is_broken_while_everything_else_is(brokers, minutes, seed, f
 
 
 CLOCKS = ["step-client-clock", "step-server-clock"]
-UPHEAVALS = [*CLOCKS, "overload", "grow-partitions", "all-brokers-down"]
 
 
-@pytest.mark.parametrize(
-    ("brokers", "minutes", "seed", "faults"),
-    [
-        (1, "0.5", 36, UPHEAVALS),
-        (3, "0.1", 0, ["two-brokers-down"]),
-    ],
-)
-def test_no_promise_is_broken_where_everything_goes_at_once(
-    brokers, minutes, seed, faults, tmp_path
-):
-    plan = Plan(brokers=brokers, seconds=float(minutes) * 60, seed=seed, only=tuple(faults))
+def test_no_promise_is_broken_where_everything_goes_at_once(tmp_path):
+    faults = ["overload", "all-brokers-down"]
+    plan = Plan(brokers=1, seconds=9, seed=0, only=tuple(faults))
     assert {step.name for period in plan.periods for step in period.steps} == set(faults)
-    arguments = ["--brokers", str(brokers), "--minutes", minutes, "--seed", str(seed)]
     only = [word for name in faults for word in ("--only", name)]
 
-    done = run(tmp_path / "run", *arguments, *only, "--rate", "100")
+    done = run(
+        tmp_path / "run",
+        *("--brokers", "1", "--minutes", "0.15", "--rate", "100", "--seed", str(plan.seed), *only),
+    )
 
     assert done.returncode == 0, done.stdout + done.stderr  # 2: a fault was not seen to bite
 
