@@ -264,11 +264,11 @@ def test_a_receiver_that_nobody_asks_takes_no_more_than_its_bound(kit, eventuall
     receiver = transport.receiver(Address(topic), shared=True)
     send(transport, topic, 2000, body=b"x" * 5000)
     eventually(receiver._session.member.paused)
-    waiting = len(receiver._queue)
+    waiting = receiver._backlog.messages
     send(transport, topic, 2000, body=b"x" * 5000)
 
     assert receiver._session.member.paused()
-    assert len(receiver._queue) == waiting
+    assert receiver._backlog.messages == waiting
 
 
 @pytest.mark.parametrize(("count", "size"), [(10, 100_000), (1, 1_048_000)])

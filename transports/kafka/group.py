@@ -191,10 +191,10 @@ class SharedReceiver:
 
     def _hand_out(self) -> Sequence[Delivery]:
         """Take some of what is there, as far as the bound admits."""
-        deliveries: list[Delivery] = []
-        if not self._session.leased():
+        if not self._backlog or not self._session.leased():
             # What was fetched since others may have read the log's end would come to them unmarked.
-            return deliveries
+            return ()
+        deliveries: list[Delivery] = []
         room = self._config.max_unacked - self._offsets.in_flight
         space = self._config.max_unacked_bytes - self._offsets.in_flight_bytes
         while self._backlog and room > 0 and space > 0 and not deliveries:
@@ -204,7 +204,7 @@ class SharedReceiver:
                     deliveries.append(delivery)
                     space -= record.size
         self._starved = bool(self._backlog) and (len(deliveries) >= room or space <= 0)
-        return deliveries
+        return deliveries or ()
 
     def _delivery(self, partition: int, record: Record) -> Delivery | None:
         """Put a message in flight; None for one that is not to be handed out."""
