@@ -52,14 +52,16 @@ def test_no_promise_is_broken_where_everything_goes_at_once(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr  # 2: a fault was not seen to bite
 
 
-def test_an_hour_between_the_clocks_expires_no_call_and_starts_none_that_is_dead(tmp_path):
-    only = [word for name in CLOCKS for word in ("--only", name)]
-    must = [word for name in ("echo", "append", "once", "pay") for word in ("--must-succeed", name)]
+def test_servers_and_clients_that_are_killed_and_stopped_an_hour_apart_cost_no_idempotent_call(
+    tmp_path,
+):
+    faults = ["kill-server", "terminate-server", "kill-client", *CLOCKS]
+    only = [word for name in faults for word in ("--only", name)]
 
     done = run(
         tmp_path / "run",
-        *("--brokers", "1", "--minutes", "0.2", "--rate", "100", "--seed", "2"),
-        *("--skew", "3600", *only, *must),
+        *("--brokers", "1", "--minutes", "0.4", "--rate", "200", "--seed", "5"),
+        *("--skew", "3600", *only, "--must-succeed", "echo"),
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
@@ -68,18 +70,4 @@ def test_an_hour_between_the_clocks_expires_no_call_and_starts_none_that_is_dead
     assert {-3600.0, 3600.0} <= skews
     ends = [call.ends[0] for call in checked.invoked() if call.invoke["method"] == "expire"]
     assert any(end["code"] == "DEADLINE_EXCEEDED" for end in ends)
-
-
-def test_killed_and_stopped_servers_and_clients_cost_no_idempotent_call(tmp_path):
-    faults = ["kill-server", "terminate-server", "kill-client"]
-    only = [word for name in faults for word in ("--only", name)]
-
-    done = run(
-        tmp_path / "run",
-        *("--brokers", "1", "--minutes", "0.35", "--rate", "200", "--seed", "11"),
-        *only,
-        *("--must-succeed", "echo"),
-    )
-
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert len(list(load_run(tmp_path / "run").invoked())) > 2000
+    assert len(list(checked.invoked())) > 2000
