@@ -164,9 +164,10 @@ class ReplyReader:
 
 
 def clock_message() -> Message:
-    """Return what a server writes to learn the broker's time from the answer; nobody reads it.
+    """Return what is written to learn the broker's time from the answer; nobody reads it.
 
-    It goes to a reply partition, the one place that a server may write to; clients drop it.
+    It goes to a reply partition, where clients drop it: a server may write nowhere else, and a
+    client that can't write there would get no reply either.
     """
     return Message(b"", (VERSION_1, (H_KIND, CLOCK)), b"")
 
