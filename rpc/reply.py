@@ -166,8 +166,8 @@ class ReplyReader:
 def clock_message() -> Message:
     """Return what is written to learn the broker's time from the answer; nobody reads it.
 
-    It goes to a reply partition, where clients drop it: a server may write nowhere else, and a
-    client that can't write there would get no reply either.
+    It goes to a reply partition, where clients drop it: the one place that a server may write to,
+    and where a client asks that may.
     """
     return Message(b"", (VERSION_1, (H_KIND, CLOCK)), b"")
 
