@@ -160,18 +160,19 @@ def before(owner, name, note):
 def stamp_driver(stamps):
     """Note what kafka-python's own threads do."""
     from kafka.consumer.fetcher import Fetcher  # noqa: PLC0415 - kafka-python's alone
-    from kafka.net.transport import KafkaTCPTransport  # noqa: PLC0415
     from kafka.producer.sender import Sender  # noqa: PLC0415
+
+    from transports.kafka.driver.sockets import PlainTransport  # noqa: PLC0415
 
     drained, written = stamps.moment("drained"), stamps.moment("written")
     read, fetched = stamps.moment("read"), stamps.moment("fetched")
 
-    def on_thread(kind, note):
-        return lambda *_: note() if kind in threading.current_thread().name else None
+    def sends():
+        return "kafka-sender" in threading.current_thread().name
 
     before(Sender, "_create_produce_requests", lambda *_: drained())
-    before(KafkaTCPTransport, "_sock_send", on_thread("kafka-sender", written))
-    before(KafkaTCPTransport, "_sock_recv", on_thread("kafka-io", read))
+    before(PlainTransport, "write", lambda *_: written() if sends() else None)
+    before(PlainTransport, "read", lambda *_: None if sends() else read())
     before(Fetcher, "_handle_fetch_response", lambda *_: fetched())
 
 

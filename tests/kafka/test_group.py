@@ -434,8 +434,8 @@ def test_a_deleted_topic_is_told_and_made_anew_it_is_read(kit, taken, eventually
     kit.admin.delete_topics([topic])
     with pytest.raises(AddressUnknown, match=f"topic {topic} was deleted"):
         receive_for(receiver, 20)
-    io = next(t for t in threading.enumerate() if t.name == f"rpc-kafka-io-test-{topic}")
-    clock = time.pthread_getcpuclockid(io.ident)
+    polls = next(t for t in threading.enumerate() if t.name == f"rpc-kafka-poll-test-{topic}")
+    clock = time.pthread_getcpuclockid(polls.ident)
     used, began = time.clock_gettime(clock), time.monotonic()
     with pytest.raises(AddressUnknown):
         receive_for(receiver, 20)

@@ -74,15 +74,15 @@ def test_a_topic_that_is_not_there_is_told(kit):
 
 def test_questions_go_over_one_connection_that_ends_with_the_transport(kit):
     topic, transport = kit.topic(1), kit.transport(client_id="curious")
-
-    def threads():
-        return [t.name for t in threading.enumerate() if "curious" in t.name]
-
+    admins = []
     for _ in range(3):
         transport.group(topic, 10)
-    assert threads() == ["rpc-kafka-io-curious-groups"]
+        admins.append(transport._groups._admin)
+    assert admins == [admins[0]] * 3
+    assert not admins[0]._net._closed
     transport.close(5)
-    assert threads() == []
+    assert admins[0]._net._closed
+    assert not [t.name for t in threading.enumerate() if "curious" in t.name]
     with pytest.raises(TransportClosed):
         transport.group(topic, 10)
 
@@ -108,7 +108,7 @@ def test_closing_does_not_wait_for_whoever_is_connecting():
     looking = threading.Thread(target=look)
     looking.start()
     began = time.monotonic()
-    while not [t for t in threading.enumerate() if "rpc-kafka-io-looking-groups" in t.name]:
+    while not transport._groups._lock.locked():
         assert time.monotonic() < began + 10
     transport.close(1)
     looking.join(2)

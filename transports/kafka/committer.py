@@ -48,7 +48,7 @@ class Committer:
             return False
         return None if acked or log.begun(offset, part) else True
 
-    # On kafka-python's I/O thread
+    # On the driver's loop
 
     def committable(self, session: Session, *, final: bool) -> Round:
         """Return what to commit; after the last word, nothing but that."""

@@ -51,7 +51,6 @@ def connect(
     config: KafkaConfig,
     settings: dict[str, object],
     *,
-    thread_name: str | None,
     timeout: float | None = None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> "Client":
@@ -71,7 +70,7 @@ def connect(
     settings = {**settings, "receive_message_max_bytes": _largest_frame(settings)}
     wait = config.connect_timeout if timeout is None else min(timeout, config.connect_timeout)
     try:
-        return open_client(settings, thread_name=thread_name, timeout=wait, cancelled=cancelled)
+        return open_client(settings, timeout=wait, cancelled=cancelled)
     except Exception as error:
         raise connecting(error, config.bootstrap) from error
 

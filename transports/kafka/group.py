@@ -106,7 +106,7 @@ class SharedReceiver:
             told = self._committer.close()
         tell(told)
 
-    # From the session's thread, and kafka-python's I/O thread
+    # From the session's thread, and the driver's loop
 
     def arrived(self, session: Session, polled: Sequence[tuple[int, list[Record]]]) -> None:
         """Queue what a poll brought; frames stay as they are until they are handed out."""

@@ -1,7 +1,7 @@
 """How the group of a topic stands, asked of the brokers on a connection that is kept.
 
-Owner: the client is opened and closed under `_lock`; its loop runs on a thread of its own, so that
-callers ask beside each other.
+Owner: the client is opened and closed under `_lock`; callers drive its loop by turns, and so ask
+beside each other.
 """
 
 import threading
@@ -74,7 +74,6 @@ class GroupWatch:
         client = connect(
             self._config,
             settings,
-            thread_name=f"rpc-kafka-io-{self._config.client_id}-groups",
             timeout=timeout,
             cancelled=lambda: self._closed,
         )

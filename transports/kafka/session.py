@@ -32,7 +32,7 @@ _LEASE = 0.9
 
 
 class SessionOwner(Protocol):
-    """Whom a session tells. From its thread or the I/O thread: nothing may block."""
+    """Whom a session tells. From its thread or the loop: nothing may block."""
 
     def arrived(self, session: "Session", polled: Sequence[tuple[int, list[Record]]]) -> None: ...
     def failed(self, session: "Session", error: TransportError) -> None: ...

@@ -88,9 +88,7 @@ def ensure_topic(
     deadline = time.monotonic() + timeout
     settings = driver_settings(config)
     settings["request_timeout_ms"] = max(100, int(timeout * 1000))
-    client = connect(
-        config, settings, thread_name=f"rpc-kafka-io-{config.client_id}-admin", timeout=timeout
-    )
+    client = connect(config, settings, timeout=timeout)
     admin = Admin(client, settings)
     try:
         plan = plan_topic(config, topic, purpose, admin.brokers())

@@ -66,7 +66,7 @@ def member(bootstrap):
             "heartbeat_interval_ms": 100,
             "fetch_max_wait_ms": 50,
         }
-        consumer = Consumer(connect(config, settings, thread_name="test-io"), settings, topic)
+        consumer = Consumer(connect(config, settings), settings, topic)
         consumer._cluster._listeners.clear()
         consumer._coordinator = coordinator(
             consumer._client,

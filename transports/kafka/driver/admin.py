@@ -101,8 +101,8 @@ class Admin(KafkaAdminClient):  # type: ignore[misc]  # kafka-python is untyped
     def group(self, group: str, topic: str, timeout: float) -> GroupFacts:
         """Return how `group` stands and how far it is in `topic`, within `timeout` seconds.
 
-        Any thread, any number of them at once, where the client has a thread of its own. Raises
-        `KafkaError`, also where nobody ever was in the group since there is no topic.
+        Any thread, any number of them at once. Raises `KafkaError`, also where nobody ever was in
+        the group since there is no topic.
         """
         manager = self._manager
         found: Any = self._net.run(
@@ -146,7 +146,7 @@ class Admin(KafkaAdminClient):  # type: ignore[misc]  # kafka-python is untyped
         return await answer
 
     def shut(self) -> None:
-        """Close the client and its thread. Never raises."""
+        """Close the client. Never raises."""
         self._closed = True
         self._client.shut()
 

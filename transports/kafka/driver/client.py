@@ -26,6 +26,7 @@ from kafka.net.compat import KafkaNetClient
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
 
+from transports.kafka.driver.loop import Loop
 from transports.kafka.driver.sockets import close_socket, open_transport
 
 __all__ = ["Client", "open_client"]
@@ -108,7 +109,7 @@ class Client(KafkaNetClient):  # type: ignore[misc]  # kafka-python is untyped
     """The client that producers and consumers are built on."""
 
     def __init__(self, configs: Mapping[str, object]) -> None:
-        net = NetworkSelector(**configs)
+        net = Loop(**configs)
         super().__init__(net=net, manager=Manager(net, **configs))
 
     @property
@@ -158,7 +159,7 @@ class Client(KafkaNetClient):  # type: ignore[misc]  # kafka-python is untyped
             raise refusal or manager.trouble or found.exception or late
 
     def close(self, node_id: object = None) -> None:
-        """Close one connection, or all, the loop and its thread.
+        """Close one connection, or all and the loop.
 
         Stock closes connections under the loop's hands, and waits for ever for a loop that waits
         for a name server.
@@ -168,7 +169,7 @@ class Client(KafkaNetClient):  # type: ignore[misc]  # kafka-python is untyped
         super().close(node_id)
 
     def shut(self) -> None:
-        """Close connections, the loop and its thread. Never raises.
+        """Close connections and the loop. Never raises.
 
         Stock leaves a socket open that still had something to send when the loop ended.
         """
@@ -179,28 +180,16 @@ class Client(KafkaNetClient):  # type: ignore[misc]  # kafka-python is untyped
 
 
 def open_client(
-    configs: Mapping[str, object],
-    *,
-    thread_name: str | None,
-    timeout: float,
-    cancelled: Callable[[], bool],
+    configs: Mapping[str, object], *, timeout: float, cancelled: Callable[[], bool]
 ) -> Client:
     """Return a client that has reached a broker.
 
-    With a `thread_name`, its loop runs on a thread of that name; else whoever polls it drives it.
     Raises what stood in the way, and leaves nothing open then.
     """
     client = Client(configs)
     try:
-        if thread_name is not None:
-            _start(client._net, thread_name)
         client.bootstrap(timeout, cancelled)
     except BaseException:
         client.shut()
         raise
     return client
-
-
-def _start(net: Any, thread_name: str) -> None:
-    net.start()
-    net._io_thread.name = thread_name

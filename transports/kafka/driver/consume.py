@@ -4,7 +4,7 @@
 """Consumers made of kafka-python's parts, with the cured ones in their places.
 
 Owner of a consumer: the thread that polls it. What may be called from others says so: it touches
-only what kafka-python locks, or what runs on its I/O thread.
+only what kafka-python locks, or what runs on its loop.
 """
 
 import threading

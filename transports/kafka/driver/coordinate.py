@@ -69,6 +69,12 @@ class SteadyCoordinator(ConsumerCoordinator):  # type: ignore[misc]  # kafka-pyt
         self.renewed_at = -math.inf
         super().reset_generation(*args, **options)
 
+    def ensure_coordinator_ready(self, timeout_ms: float | None = None) -> bool:
+        """Find the coordinator; stock goes round the loop also where it is known."""
+        if not self.coordinator_unknown():
+            return True
+        return bool(super().ensure_coordinator_ready(timeout_ms))
+
     def time_to_next_poll(self) -> float:
         """Return for how many seconds a poll may wait for records.
 

@@ -97,6 +97,10 @@ class TolerantFetcher(Fetcher):  # type: ignore[misc]  # kafka-python is untyped
         limit = max(LIMIT, 4 * self.config["max_partition_fetch_bytes"])
         self.PartitionRecords = partial(TolerantRecords, limit=limit)
 
+    def send_fetches(self) -> Any:
+        """Ask for more of each partition of which nothing is asked and nothing is here."""
+        return self._net.step(self._send_fetches_async)
+
     def abandon(self) -> None:
         """Drop what was fetched, so that a thread which still looks through it comes out."""
         self._completed_fetches.clear()

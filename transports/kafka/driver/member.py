@@ -3,7 +3,8 @@
 # - pyright brings stubs of kafka-python 2; what is meant here is 3.0
 """A member of a group: joins, takes partitions over, commits, and gives them up in order.
 
-Owner: the thread that polls it. Rebalances and commits run on kafka-python's I/O thread.
+Owner: the thread that polls it. Rebalances and commits run on its loop, on whatever thread
+drives it.
 """
 
 import contextlib
@@ -216,7 +217,7 @@ def _told(error: Exception) -> Exception:
 
 
 class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped
-    """Passes rebalances on to the member. On the I/O thread."""
+    """Passes rebalances on to the member. On the loop."""
 
     def __init__(self, member: Member) -> None:
         self._member = member

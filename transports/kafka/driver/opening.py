@@ -32,7 +32,7 @@ def open_producer(
         "max_in_flight_requests_per_connection": 1,
         **config.settings("producer"),
     }
-    client = connect(config, settings, thread_name=None, cancelled=cancelled)
+    client = connect(config, settings, cancelled=cancelled)
     name = f"rpc-kafka-sender-{config.client_id}"
     return Producer(client, settings, config.max_message_bytes, name, clock)
 
@@ -51,8 +51,7 @@ def open_reader(config: KafkaConfig, place: Address) -> Reader:
         "max_partition_fetch_bytes": max(1_048_576, config.max_message_bytes),
         **config.settings("consumer"),
     }
-    name = f"rpc-kafka-io-{config.client_id}-{topic}"
-    reader = Reader(connect(config, settings, thread_name=name), settings, topic)
+    reader = Reader(connect(config, settings), settings, topic)
     reader.open(partition or 0, config.connect_timeout)
     return reader
 
@@ -80,8 +79,7 @@ def open_member(
         "max_partition_fetch_bytes": max(1_048_576, config.max_message_bytes),
         **config.settings("consumer"),
     }
-    name = f"rpc-kafka-io-{config.client_id}-{topic}"
-    client = connect(config, settings, thread_name=name, cancelled=cancelled)
+    client = connect(config, settings, cancelled=cancelled)
     member = Member(client, settings, topic, events, config.revoke_timeout)
     member.join(config.connect_timeout)
     return member

@@ -1,38 +1,75 @@
 # ruff: noqa: SLF001 - this folder exists to reach into kafka-python's private code
-# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false, reportOptionalMemberAccess=false
 # - pyright brings stubs of kafka-python 2; what is meant here is 3.0
-"""Sockets that are closed when nothing comes of them.
+"""Sockets that are read and written without delay, and closed when nothing comes of them.
 
-Stock leaves them to the garbage collector: an outage that lasts piles up open files.
+Stock leaves the latter to the garbage collector: an outage that lasts piles up open files.
 """
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
-from kafka.errors import KafkaConnectionError, KafkaError
+from kafka.errors import KafkaConnectionError, KafkaError, KafkaProtocolError
 from kafka.net.inet import KafkaNetSocket
 from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
+
+from transports.kafka.driver.loop import Reading
 
 __all__ = ["close_socket", "open_transport"]
 
 
-class WholeReads:
-    """Reads what came before the end of a connection; stock throws it away.
+class SteadyReads(KafkaTCPTransport):  # type: ignore[misc]  # kafka-python is untyped
+    """Reads as long as the connection is there, and what came before its end.
 
-    A broker says what is wrong with a password, and hangs up: often both are there at once.
+    Stock throws the latter away: a broker says what is wrong with a password, and hangs up, and
+    often both are there at once.
     """
 
-    def _sock_recv(self) -> tuple[bytes, Any]:
-        received: tuple[bytes, Any] = super()._sock_recv()  # type: ignore[misc]  # of the transport
-        data, error = received
-        return data, None if data else error
+    _read: bool
+
+    def resume_reading(self) -> None:
+        """Begin to read."""
+        if not self._read:
+            self._read = True
+            self._read_task = Reading(self)
+            self._read_task.begin(self._net, self._sock)
+
+    def read(self) -> None:
+        """Pass on what is there. On the loop."""
+        data, error = self._sock_recv()
+        if error and not data:
+            self.abort(error=error)
+            return
+        self.last_read = time.monotonic()
+        try:
+            self._protocol.data_received(data)
+        except KafkaProtocolError as violation:
+            self.abort(error=violation)
 
 
-class PlainTransport(WholeReads, KafkaTCPTransport):  # type: ignore[misc]  # untyped
-    """TCP."""
+class PlainTransport(SteadyReads):
+    """TCP, written to at once as long as the kernel takes it.
+
+    Stock goes round the loop three times for each write.
+    """
+
+    def write(self, data: Any) -> None:
+        """Send `data`; what the kernel doesn't take, or refuses, is left to the loop."""
+        if self._writing or self._closed or not self._write:
+            super().write(data)
+            return
+        try:
+            sent = self._sock.send(data)
+        except OSError:
+            sent = 0
+        if sent < len(data):
+            super().write(memoryview(data)[sent:])
+        else:
+            self.last_write = time.monotonic()
 
 
-class TlsTransport(WholeReads, KafkaSSLTransport):  # type: ignore[misc]  # untyped
+class TlsTransport(SteadyReads, KafkaSSLTransport):  # type: ignore[misc]  # untyped
     """TLS over TCP."""
 
 

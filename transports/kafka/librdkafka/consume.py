@@ -8,7 +8,6 @@ while closing; and `_using` around what other threads ask, which never waits, an
 that calls back whom others wait for.
 """
 
-import operator
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -16,12 +15,13 @@ from typing import Any
 
 from confluent_kafka import OFFSET_END, KafkaError, KafkaException, TopicPartition
 
-from transports.base import Address, Message
+from transports.base import Address
 from transports.errors import AddressUnknown
 from transports.kafka.clients import Polled, UnreadableBatch
 from transports.kafka.config import KafkaConfig
 from transports.kafka.librdkafka.errors import cause, connecting, error_of, reading
 from transports.kafka.librdkafka.handle import Shared, Trouble, new_consumer
+from transports.kafka.librdkafka.messages import record_of
 from transports.kafka.records import Record
 from transports.log import get_logger
 
@@ -35,11 +35,10 @@ _LOOK = 0.5
 """How long it may take to see whether a topic is still there, between polls."""
 _LEAST = 0.05
 _CLOSE_GRACE = 0.3
-_RECORD_OVERHEAD = 20
-_NOTHING = Message(b"")
 _NO_RIGHT = frozenset(
     {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED}
 )
+_LATE = KafkaError(KafkaError._TIMED_OUT, "no broker answers")  # noqa: SLF001 - public
 _UNREADABLE = frozenset(
     {
         KafkaError._BAD_MSG,  # noqa: SLF001 - public, by their documentation
@@ -188,7 +187,7 @@ class Consumer:
                 if isinstance(self._failed, UnreadableBatch):
                     behind.add(partition)
             elif partition not in behind:
-                found.setdefault(partition, []).append(_record(message))
+                found.setdefault(partition, []).append(record_of(message))
         if not found and self._failed is not None:
             failed, self._failed = self._failed, None
             raise failed
@@ -278,32 +277,3 @@ class Reader(Consumer):
             if error.code() in _NO_RIGHT or time.monotonic() >= deadline:
                 raise reading(error, self.topic, None)
             time.sleep(_LEAST)  # such as a leader that is not elected yet
-
-
-_headers_of = operator.methodcaller("headers")
-"""Reads a message's headers, and raises where a name is not UTF-8.
-
-confluent-kafka returns something then all the same. A call written out, once Python has specialised
-it, does not see that an error was set, and crashes later; this one always looks.
-"""
-
-_LATE = KafkaError(KafkaError._TIMED_OUT, "no broker answers")  # noqa: SLF001 - public
-
-
-def _record(message: Any) -> Record:
-    """Return a message as the transport reads records, whatever its bytes."""
-    _, timestamp = message.timestamp()
-    offset, value, key = message.offset(), message.value() or b"", message.key()
-    size = _RECORD_OVERHEAD + len(value) + len(key or b"")
-    try:
-        headers = _headers_of(message)
-    except (SystemError, UnicodeDecodeError) as error:
-        # Asked again, it would tell of headers that are no objects: it is asked once.
-        problem = f"the record can't be read: {error.__cause__ or error}"
-        return Record(offset, timestamp, _NOTHING, size, problem)
-    if not headers:
-        return Record(offset, timestamp, Message(value, (), key), size)
-    if any(content is None for _, content in headers):
-        headers = [(name, content or b"") for name, content in headers]
-    size += sum([len(name) + len(content) for name, content in headers])
-    return Record(offset, timestamp, Message(value, tuple(headers), key), size)

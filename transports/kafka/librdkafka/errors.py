@@ -9,12 +9,22 @@ from collections.abc import Callable, Mapping
 from confluent_kafka import KafkaError, KafkaException
 
 from transports.errors import TransportError
+from transports.kafka.clients import LostMembership, NoteTooLong
 from transports.kafka.driver import kafka_errors
 from transports.kafka.errors import connecting, group_failure, indefinite, sending, topic_failure
 
-__all__ = ["cause", "connecting", "definite", "error_of", "not_sent", "reading"]
+__all__ = ["cause", "connecting", "definite", "error_of", "not_sent", "reading", "told_of"]
 
 _TOPIC_GONE = frozenset({KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
+_LOST = frozenset(
+    {
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.FENCED_INSTANCE_ID,
+        KafkaError._ASSIGNMENT_LOST,
+        KafkaError._FATAL,
+    }
+)
 _NEVER_APPENDED = frozenset(
     {
         KafkaError._INVALID_DIFFERENT_RECORD,
@@ -96,3 +106,16 @@ def reading(error: KafkaError, topic: str, group: str | None) -> TransportError:
     if group is None:
         return topic_failure(cause(error), topic, "reading", "Read")
     return group_failure(cause(error), topic, group)
+
+
+def told_of(error: Exception) -> Exception:
+    """Tell why a commit failed as `MemberEvents` are told it."""
+    if not isinstance(error, KafkaException):
+        return error
+    code = error_of(error).code()
+    if code in _LOST:
+        return LostMembership(error_of(error).str())
+    if code == KafkaError.OFFSET_METADATA_TOO_LARGE:
+        return NoteTooLong(error_of(error).str())
+    why = cause(error_of(error))
+    return why if isinstance(why, Exception) else error

@@ -9,8 +9,9 @@ import ctypes
 import itertools
 import logging
 import os
+import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, cimpl
@@ -18,15 +19,25 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, cimp
 from transports.errors import ConfigurationError
 from transports.kafka.config import KafkaConfig
 from transports.kafka.connection import check_files
-from transports.kafka.librdkafka.errors import cause
+from transports.kafka.librdkafka.errors import cause, connecting
 from transports.kafka.librdkafka.settings import translated
 from transports.kafka.settings import Scope
 
-__all__ = ["Shared", "Trouble", "new_consumer", "new_producer", "request_timeout", "retry_after"]
+__all__ = [
+    "Shared",
+    "Trouble",
+    "await_broker",
+    "new_consumer",
+    "new_producer",
+    "request_timeout",
+    "retry_after",
+]
 
 _RETRY_AFTER_MS = 100
 _JITTER = 0.2  # of the pause, by which librdkafka varies it
 _LEAST_SETUP_MS = 1000  # librdkafka takes no less
+_LOOK_AGAIN = 0.05
+_FATAL_WORDS = ("certificate verify failed",)
 
 _logger = logging.getLogger(__name__)
 _logger.addHandler(logging.NullHandler())
@@ -147,6 +158,42 @@ def _made(
         raise ConfigurationError(f"librdkafka refuses its settings: {said}") from error
     _HANDLES.add(handle)
     return handle
+
+
+def await_broker(
+    handle: Producer,
+    trouble: Trouble,
+    bootstrap: Sequence[str],
+    timeout: float,
+    cancelled: Callable[[], bool],
+) -> None:
+    """Find a broker, within `timeout` seconds, or soon after `cancelled`.
+
+    Raises a `TransportError` with the cause.
+    """
+    deadline = time.monotonic() + timeout
+    while not _reached(handle):
+        handle.poll(0)
+        error = trouble.error
+        if _refused(error) or time.monotonic() >= deadline or cancelled():
+            late = KafkaError(KafkaError._TIMED_OUT, f"no broker within {timeout} s")  # noqa: SLF001 - public
+            raise connecting(cause(error or late), bootstrap)
+
+
+def _refused(error: KafkaError | None) -> bool:
+    """Whether trying longer would be in vain."""
+    if error is None:
+        return False
+    said = error.str()
+    return error.code() == KafkaError._AUTHENTICATION or any(w in said for w in _FATAL_WORDS)  # noqa: SLF001 - public
+
+
+def _reached(handle: Producer) -> bool:
+    """Whether a broker has told which cluster it is of."""
+    try:
+        return handle.cluster_id(timeout=_LOOK_AGAIN) is not None
+    except KafkaException:
+        return False
 
 
 _HANDLES: weakref.WeakSet[Any] = weakref.WeakSet()

@@ -20,12 +20,13 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from transports import failpoints
-from transports.kafka.clients import LostMembership, MemberEvents, NoteTooLong, Polled
+from transports.kafka.clients import LostMembership, MemberEvents, Polled
 from transports.kafka.commits import Round
 from transports.kafka.config import KafkaConfig
-from transports.kafka.ledger import Claim, Offer
+from transports.kafka.ledger import Claim
 from transports.kafka.librdkafka.consume import Consumer
-from transports.kafka.librdkafka.errors import cause, error_of
+from transports.kafka.librdkafka.errors import told_of
+from transports.kafka.librdkafka.offers import offers_of
 from transports.kafka.librdkafka.pace import Pace
 from transports.log import get_logger
 
@@ -42,16 +43,6 @@ _COMMIT = 1.0
 """How long a last commit is tried where others wait for it."""
 _RENEWALS = 4
 """How often in a session timeout a commit is made, at the least."""
-_LATEST, _EARLIEST = -1, -2
-_LOST = frozenset(
-    {
-        KafkaError.ILLEGAL_GENERATION,
-        KafkaError.UNKNOWN_MEMBER_ID,
-        KafkaError.FENCED_INSTANCE_ID,
-        KafkaError._ASSIGNMENT_LOST,  # noqa: SLF001 - public, by their documentation
-        KafkaError._FATAL,  # noqa: SLF001 - likewise
-    }
-)
 
 
 class Member(Consumer):
@@ -189,26 +180,14 @@ class Member(Consumer):
                 return self._claim(partitions) if partitions else {}
             except Exception as error:
                 _log.warning("kafka.takeover_failed", topic=self.topic, why=repr(error))
-                told = _told(error)
+                told = told_of(error)
                 self._events.not_taken(told)
                 if isinstance(told, LostMembership) or time.monotonic() > deadline or self._closed:
                     return None
             time.sleep(_RETRY)
 
     def _claim(self, partitions: Sequence[int]) -> Mapping[int, Claim]:
-        places = self._places(partitions)
-        found = {p.partition: p for p in self._handle.committed(places, timeout=_FETCH)}
-        for place in found.values():
-            if place.error is not None:
-                raise KafkaException(place.error)
-        ends = self._offsets(partitions, _LATEST)
-        starts = self._offsets([n for n in partitions if found[n].offset < 0], _EARLIEST)
-        offers = {
-            n: Offer(None, "", starts[n], ends[n])
-            if found[n].offset < 0
-            else Offer(found[n].offset, _text(found[n]), 0, ends[n])
-            for n in partitions
-        }
+        offers = offers_of(self._handle, self._places(partitions), _FETCH)
         claims = self._events.claim(offers)
         if failpoints.on:
             failpoints.hit("group.takeover")
@@ -218,16 +197,6 @@ class Member(Consumer):
                 {n: (note.base, self._events.text(note)) for n, (_, note, _) in claims.items()}
             )
         return claims
-
-    def _offsets(self, partitions: Collection[int], where: int) -> dict[int, int]:
-        if not partitions:
-            return {}
-        asked = [TopicPartition(self.topic, partition, where) for partition in partitions]
-        found = self._handle.offsets_for_times(asked, timeout=_FETCH)
-        for place in found:
-            if place.error is not None:
-                raise KafkaException(place.error)
-        return {place.partition: place.offset for place in found}
 
     def _give_up(self, partitions: frozenset[int]) -> None:
         """Let what is in flight end, say the last word, and hold nothing."""
@@ -281,7 +250,7 @@ class Member(Consumer):
             except Exception as error:
                 # Whatever it is: somebody waits to be told.
                 _log.info("kafka.commit_failed", topic=self.topic, why=repr(error))
-                failed: Exception | None = _told(error)
+                failed: Exception | None = told_of(error)
             else:
                 failed = None
         return self._tell(round_, failed)
@@ -322,28 +291,3 @@ class Member(Consumer):
 
 
 _LOST_ANSWER = KafkaError(KafkaError._TIMED_OUT, "failpoint")  # noqa: SLF001 - public
-
-
-def _text(place: TopicPartition) -> str:
-    """Return what stands beside an offset.
-
-    librdkafka copies it without its end, so that what is in memory behind it may be shown too.
-    """
-    try:
-        return place.metadata or ""
-    except UnicodeDecodeError as error:
-        shown: bytes = error.object
-        return shown[: error.start].decode()
-
-
-def _told(error: Exception) -> Exception:
-    """Tell why a commit failed as `MemberEvents` are told it."""
-    if not isinstance(error, KafkaException):
-        return error
-    code = error_of(error).code()
-    if code in _LOST:
-        return LostMembership(error_of(error).str())
-    if code == KafkaError.OFFSET_METADATA_TOO_LARGE:
-        return NoteTooLong(error_of(error).str())
-    why = cause(error_of(error))
-    return why if isinstance(why, Exception) else error

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException
@@ -20,24 +20,20 @@ from confluent_kafka import Producer as RawProducer
 
 from transports import failpoints
 from transports.base import Address, Message, OnSent, Receipt
-from transports.errors import (
-    MessageTooLarge,
-    SendUncertain,
-    TransportClosed,
-    TransportError,
-    Unreachable,
-)
+from transports.errors import SendUncertain, TransportClosed, TransportError, Unreachable
 from transports.kafka.broker_clock import BrokerClock
 from transports.kafka.config import KafkaConfig
-from transports.kafka.librdkafka.errors import cause, connecting, definite, error_of, not_sent
+from transports.kafka.librdkafka.errors import definite, error_of, not_sent
 from transports.kafka.librdkafka.flusher import Flusher
 from transports.kafka.librdkafka.handle import (
     Trouble,
+    await_broker,
     new_producer,
     request_timeout,
     retry_after,
 )
 from transports.kafka.librdkafka.known import KnownTopics
+from transports.kafka.librdkafka.messages import check
 from transports.kafka.resolver import TopicState
 from transports.log import get_logger
 from transports.outcome import tell
@@ -47,11 +43,8 @@ __all__ = ["Producer"]
 _log = get_logger(__name__)
 _POLL = 0.5
 _LEARN_EVERY = 0.05
-_LOOK_AGAIN = 0.05
 _END = 1.0
-_RECORD_OVERHEAD, _HEADER_OVERHEAD = 80, 4  # roughly: of a batch with one record, of a header
 _LOG_APPEND_TIME = 2
-_FATAL_WORDS = ("certificate verify failed",)
 _TOPIC_CHANGED = frozenset(
     {
         KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - public, by their documentation
@@ -107,14 +100,7 @@ class Producer:
 
     def open(self, timeout: float, cancelled: Callable[[], bool]) -> None:
         """Find a broker, within `timeout` seconds. Raises a `TransportError`."""
-        deadline = time.monotonic() + timeout
-        handle = self._handle
-        while not _reached(handle):
-            handle.poll(0)
-            error = self._trouble.error
-            if _refused(error) or time.monotonic() >= deadline or cancelled():
-                late = KafkaError(KafkaError._TIMED_OUT, f"no broker within {timeout} s")  # noqa: SLF001 - public
-                raise connecting(cause(error or late), self._config.bootstrap)
+        await_broker(self._handle, self._trouble, self._config.bootstrap, timeout, cancelled)
         self._trouble.over()
         name = f"rpc-kafka-sender-{self._config.client_id}"
         poller = threading.Thread(target=self._run, name=name, daemon=True)
@@ -171,7 +157,7 @@ class Producer:
         limit: int | None = None,
     ) -> None:
         """See `clients.Producer`."""
-        self._check(place, message, limit or self._config.max_message_bytes)
+        check(place, message, limit or self._config.max_message_bytes)
         with self._lock:
             if self._closed:
                 raise TransportClosed("the transport is closed")
@@ -199,22 +185,6 @@ class Producer:
                 thread.join(_END)
                 if thread.is_alive():
                     _log.warning("kafka.sender_left_running", thread=thread.name)
-
-    def _check(self, place: Address, message: Message, limit: int) -> None:
-        """Raise `MessageTooLarge`, or `TypeError` and `ValueError` for what is no message.
-
-        confluent-kafka crashes the process for headers that are not what it expects.
-        """
-        body, headers, key = message
-        size = _RECORD_OVERHEAD + _length(body) + (0 if key is None else _length(key))
-        for name, value in headers:
-            size += _HEADER_OVERHEAD + _name_length(name) + _length(value)
-        if size > limit:
-            raise MessageTooLarge(
-                f"a message to {place.topic} takes {size} bytes, and max_message_bytes is "
-                f"{limit}; send less, or raise max_message_bytes here and max.message.bytes of the "
-                "topic"
-            )
 
     def _produce(self, put: _Put) -> None:
         """Hand a message to librdkafka. Under the lock."""
@@ -328,38 +298,6 @@ class Producer:
                 "topic.metadata.propagation.max.ms": max(1, int(config.address_timeout * 1000)),
             },
         )
-
-
-def _length(value: bytes) -> int:
-    if not isinstance(value, bytes):
-        raise TypeError(f"{type(value).__name__} where bytes belong")
-    return len(value)
-
-
-@lru_cache(maxsize=1024)
-def _name_length(name: str) -> int:
-    """Return the length of a header's name as it is sent: there are few."""
-    if not isinstance(name, str):
-        raise TypeError(f"a header is named by {type(name).__name__}, not by str")
-    if "\0" in name:
-        raise ValueError("a header's name has a zero in it, where librdkafka would end it")
-    return len(name.encode())
-
-
-def _refused(error: KafkaError | None) -> bool:
-    """Whether trying longer would be in vain."""
-    if error is None:
-        return False
-    said = error.str()
-    return error.code() == KafkaError._AUTHENTICATION or any(w in said for w in _FATAL_WORDS)  # noqa: SLF001 - public
-
-
-def _reached(handle: RawProducer) -> bool:
-    """Whether a broker has told which cluster it is of."""
-    try:
-        return handle.cluster_id(timeout=_LOOK_AGAIN) is not None
-    except KafkaException:
-        return False
 
 
 def _give_up(handle: RawProducer) -> None:
