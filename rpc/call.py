@@ -12,7 +12,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from contracts import Cancelled, Certainty, DeadlineExceeded, RpcError
+from contracts import Certainty, RpcError
+from rpc.call_errors import unsent_error
 from rpc.calls import CallState
 from rpc.completion import Completion
 from rpc.interceptor import Chain, Outcome
@@ -189,7 +190,7 @@ class Call(msgspec.Struct, Generic[R], eq=False):
                 self.unsent(end)
                 end = Outcome(error=end)
             else:  # an interceptor's: it has not let the call through
-                self.unsent(_not_sent(end.error or "an interceptor answered the call"))
+                self.unsent(unsent_error(end.error or "an interceptor answered the call"))
         rare = self._rare
         if rare is not None and rare.chain is not None:
             # Interceptors see the outcome now, not when it is asked for.
@@ -259,32 +260,6 @@ class Call(msgspec.Struct, Generic[R], eq=False):
             if attempt != self.answered and self.unresolved >> attempt & 1
         ]
 
-    def expired(self, seen: str = "") -> DeadlineExceeded:
-        """Return the error of a call whose deadline has passed: how far it came, and where.
-
-        `seen` is what is known of the group that should have read it.
-        """
-        if self.receipt is not None:
-            where = (
-                f"the request is acknowledged at {self.receipt.topic}"
-                f"[{self.receipt.partition}]@{self.receipt.offset}{seen}"
-            )
-        elif self.last_error is not None:
-            where = f"attempt {self.attempt} failed before: {self.last_error}"
-        else:
-            where = "the broker has not acknowledged the request"
-        return DeadlineExceeded(
-            message=f"{self.route.full_name}: no reply within {self.timeout:g} s; {where}",
-            certainty=self.certainty,
-        )
-
-    def cancelled(self) -> Cancelled:
-        """Return the error of a call that its caller gave up."""
-        return Cancelled(
-            message=f"{self.route.full_name}: cancelled by the caller",
-            certainty=self.certainty,
-        )
-
     def _settled(self, timeout: float | None) -> Outcome:
         if not self._end.wait(timeout):
             raise TimeoutError(
@@ -322,7 +297,3 @@ class _Told(msgspec.Struct, eq=False, gc=False):
             self.callback(self.call)
         except BaseException:  # also a SystemExit: it would end the thread that all replies need
             _log.exception("call.callback_failed", method=self.call.route.full_name)
-
-
-def _not_sent(why: object) -> RpcError:
-    return Cancelled(message=f"not sent: {why}", certainty=Certainty.NOT_EXECUTED)

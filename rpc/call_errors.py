@@ -1,6 +1,9 @@
 """The errors of calls that a channel ends itself, in words."""
 
+from typing import TYPE_CHECKING, Any
+
 from contracts import (
+    Cancelled,
     Certainty,
     DeadlineExceeded,
     EncodeError,
@@ -9,11 +12,17 @@ from contracts import (
     Unavailable,
 )
 
+if TYPE_CHECKING:
+    from rpc.call import Call
+
 __all__ = [
+    "cancelled_error",
     "closed_error",
+    "expired_error",
     "no_room_error",
     "nobody_error",
     "not_sent_error",
+    "unsent_error",
     "unwritable_error",
 ]
 
@@ -60,3 +69,35 @@ def unwritable_error(method: str, error: EncodeError) -> InternalError:
         message=f"{method}: the arguments can't be encoded: {error}",
         certainty=Certainty.NOT_EXECUTED,
     )
+
+
+def expired_error(call: "Call[Any]", seen: str = "") -> DeadlineExceeded:
+    """Return the error of a call whose deadline has passed: how far it came, and where.
+
+    `seen` is what is known of the group that should have read it.
+    """
+    receipt = call.receipt
+    if receipt is not None:
+        place = f"{receipt.topic}[{receipt.partition}]@{receipt.offset}"
+        where = f"the request is acknowledged at {place}{seen}"
+    elif call.last_error is not None:
+        where = f"attempt {call.attempt} failed before: {call.last_error}"
+    else:
+        where = "the broker has not acknowledged the request"
+    return DeadlineExceeded(
+        message=f"{call.route.full_name}: no reply within {call.timeout:g} s; {where}",
+        certainty=call.certainty,
+    )
+
+
+def cancelled_error(call: "Call[Any]") -> Cancelled:
+    """Return the error of a call that its caller gave up."""
+    return Cancelled(
+        message=f"{call.route.full_name}: cancelled by the caller",
+        certainty=call.certainty,
+    )
+
+
+def unsent_error(why: object) -> Cancelled:
+    """Return the error of a request that is not sent, as whoever waits for its receipt gets it."""
+    return Cancelled(message=f"not sent: {why}", certainty=Certainty.NOT_EXECUTED)

@@ -14,7 +14,7 @@ import msgspec
 
 from contracts import RpcError
 from rpc.call import Call
-from rpc.call_errors import closed_error, no_room_error, nobody_error
+from rpc.call_errors import cancelled_error, closed_error, no_room_error, nobody_error
 from rpc.calls import CallState
 from rpc.clock import Clock
 from rpc.interceptor import Outcome
@@ -117,7 +117,7 @@ class InFlight:
         with self.lock:
             if not self.tracker.take(call) and self._waiting.take(call.call_id) is None:
                 return False
-        self.end(call, CallState.CANCELLED, call.cancelled())
+        self.end(call, CallState.CANCELLED, cancelled_error(call))
         self.give_up(call)
         self.admit_waiting()
         return True

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rpc.call import Call
-from rpc.call_errors import no_room_error
+from rpc.call_errors import expired_error, no_room_error
 from rpc.calls import CallState
 from rpc.inflight import InFlight
 from rpc.peer import Peer
@@ -47,7 +47,7 @@ class Timekeeper:
             for call in due.expired:  # all of them before the first log line, which may fail
                 receipt, presence = call.receipt, call.route.peer.presence
                 seen = "" if receipt is None else presence.told(receipt, now)
-                in_flight.end(call, CallState.EXPIRED, call.expired(seen))
+                in_flight.end(call, CallState.EXPIRED, expired_error(call, seen))
             for call in due.turned_away:
                 error = no_room_error(call.route.full_name, why, call.timeout)
                 in_flight.end(call, CallState.FAILED, error)

@@ -1,22 +1,26 @@
+# ruff: noqa: SLF001 - this folder exists to reach into kafka-python's private code
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
 # - pyright brings stubs of kafka-python 2; what is meant here is 3.0
 """Reading fetched batches so that no byte in them can stop a consumer."""
 
 import itertools
 import struct
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from kafka.consumer.fetcher import Fetcher
+from kafka.consumer.fetcher import Fetcher, FetchMetadata, FetchRequestData, FetchSessionHandler
 from kafka.errors import KafkaError
-from kafka.protocol.consumer import IsolationLevel
+from kafka.protocol.consumer import FetchRequest, IsolationLevel
 
 from transports.kafka.clients import UnreadableBatch
 from transports.kafka.driver.unpack import LIMIT, unpacked
 from transports.kafka.records import Base, Record, read_records
 
 __all__ = ["TolerantFetcher"]
+
+_FETCH_VERSION = 12  # the newest that kafka-python's fetcher reads
 
 
 class TolerantRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka-python is untyped
@@ -96,12 +100,97 @@ class TolerantFetcher(Fetcher):  # type: ignore[misc]  # kafka-python is untyped
         # Who allows large messages has batches that are larger when they are unpacked.
         limit = max(LIMIT, 4 * self.config["max_partition_fetch_bytes"])
         self.PartitionRecords = partial(TolerantRecords, limit=limit)
+        self._asked: dict[Any, tuple[tuple[int, int, int], Any]] = {}
+        self._validated = -1.0
 
     def send_fetches(self) -> Any:
         """Ask for more of each partition of which nothing is asked and nothing is here."""
         return self._net.step(self._send_fetches_async)
 
+    def maybe_validate_positions(self) -> None:
+        """Compare positions with leaders' epochs where one may be new; stock does at each poll."""
+        refreshed = self._manager.cluster._last_successful_refresh_ms
+        if refreshed != self._validated:
+            self._validated = refreshed
+            super().maybe_validate_positions()
+
+    def _create_fetch_requests(self) -> Mapping[Any, tuple[Any, Mapping[Any, int]]]:
+        """Return, by node, what to ask for; with the offsets that are asked for.
+
+        Stock describes every partition anew each time, and asks for each whether its node is ready:
+        with twelve of them that is the larger part of a fetch.
+        """
+        cluster, assignment = self._manager.cluster, self._subscriptions.assignment
+        ready: dict[Any, bool] = {}
+        fetchable: dict[Any, OrderedDict[Any, Any]] = {}
+        for tp in self._fetchable_partitions():
+            node = self._select_read_replica(tp)
+            if node is None or node == -1:
+                cluster.request_update()
+                continue
+            if node not in ready:
+                ready[node] = self._is_ready(node)
+            if ready[node]:
+                position, epoch = assignment[tp].position, cluster.leader_epoch_for_partition(tp)
+                partition = self._asked_of(tp, position, -1 if epoch is None else epoch)
+                fetchable.setdefault(node, OrderedDict())[tp] = partition
+        return {
+            node: (self._request(node, partitions), _offsets(partitions))
+            for node, partitions in fetchable.items()
+        }
+
+    def _is_ready(self, node: Any) -> bool:
+        """Whether to send a fetch there: none is on its way, and it may be spoken to."""
+        return (
+            node not in self._nodes_with_pending_fetch_requests
+            and self._manager.connection_delay(node) <= 0
+            and self._client.throttle_delay(node) <= 0
+        )
+
+    def _asked_of(self, tp: Any, position: Any, epoch: int) -> Any:
+        """Return what is asked of a partition; that of the last time where nothing has changed."""
+        state = position.offset, position.leader_epoch, epoch
+        known = self._asked.get(tp)
+        if known is None or known[0] != state:
+            if known is not None and known[0][2] != epoch:
+                self._validated = -1.0  # a leader that an answer to a fetch has told of
+            asked = FetchRequest.FetchTopic.FetchPartition(
+                partition=tp.partition,
+                current_leader_epoch=epoch,
+                fetch_offset=position.offset,
+                last_fetched_epoch=position.leader_epoch,
+                partition_max_bytes=self.config["max_partition_fetch_bytes"],
+            )
+            known = self._asked[tp] = state, asked
+        return known[1]
+
+    def _request(self, node: Any, partitions: OrderedDict[Any, Any]) -> Any:
+        if self._enable_incremental_fetch_sessions:
+            handler = self._session_handlers.get(node)
+            if handler is None:
+                handler = self._session_handlers[node] = FetchSessionHandler(node)
+            session = handler.build_next(partitions)
+        else:
+            session = FetchRequestData(partitions, None, FetchMetadata.LEGACY)
+        return FetchRequest(
+            max_wait_ms=self.config["fetch_max_wait_ms"],
+            min_bytes=self.config["fetch_min_bytes"],
+            max_bytes=self.config["fetch_max_bytes"],
+            isolation_level=self._isolation_level,
+            session_id=session.id,
+            session_epoch=session.epoch,
+            topics=session.to_send,
+            forgotten_topics_data=session.to_forget,
+            rack_id=self.config["client_rack"],
+            min_version=FetchRequest.min_version_for_isolation_level(self._isolation_level),
+            max_version=_FETCH_VERSION,
+        )
+
     def abandon(self) -> None:
         """Drop what was fetched, so that a thread which still looks through it comes out."""
         self._completed_fetches.clear()
         self._next_partition_records = None
+
+
+def _offsets(partitions: Mapping[Any, Any]) -> Mapping[Any, int]:
+    return {tp: partition.fetch_offset for tp, partition in partitions.items()}
