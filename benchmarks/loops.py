@@ -6,7 +6,6 @@ All return the latencies, in seconds, of the calls that ended before `ends`.
 import asyncio
 import threading
 from functools import partial
-from queue import SimpleQueue
 from time import perf_counter
 
 
@@ -35,27 +34,35 @@ def by_threads(call, in_flight, ends):
 
 
 def by_futures(start, in_flight, ends):
-    """Keep calls in flight from one thread, by a function that returns futures."""
-    latencies = []
-    room = SimpleQueue()
-    for _ in range(in_flight):
-        room.put(None)
+    """Keep calls in flight by futures: the callback of each begins the next, where it runs."""
+    latencies, failures = [], []
+    over = threading.Semaphore(0)
+
+    def begin():
+        begun = perf_counter()
+        if begun < ends:
+            start().add_done_callback(partial(done, begun))
+        else:
+            over.release()
 
     def done(begun, future):
         now = perf_counter()
-        future.result()
+        try:
+            future.result()
+        except Exception as error:  # it would be lost in the thread of whoever calls back
+            failures.append(error)
+            over.release()
+            return
         if now < ends:
             latencies.append(now - begun)
-        room.put(None)
+        begin()
 
-    while True:
-        room.get()
-        begun = perf_counter()
-        if begun >= ends:
-            break
-        start().add_done_callback(partial(done, begun))
-    for _ in range(in_flight - 1):
-        room.get()
+    for _ in range(in_flight):
+        begin()
+    for _ in range(in_flight):
+        over.acquire()
+    if failures:
+        raise failures[0]
     return latencies
 
 
