@@ -6,6 +6,7 @@ ADDRESS is what the contender's module needs, as JSON. Lines of JSON both ways; 
 standard input does, or by SIGTERM.
 """
 
+import gc
 import json
 import os
 import signal
@@ -70,7 +71,14 @@ def _end_with_parent():
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+def _freeze():
+    """Have the garbage collector leave alone what is there, as `rpc.serve` does."""
+    gc.collect()
+    gc.freeze()
+
+
 def _ready(**fields):
+    _freeze()
     say(ready=True, **fields)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -97,6 +105,7 @@ def main():
     except (ImportError, ConfigurationError) as refused:  # a library or an option that is not there
         say(refused=f"{type(refused).__name__}: {refused}")
         return
+    _freeze()
     for asked in questions():
         how = (asked["style"], asked["in_flight"], asked["payload"], asked["seconds"])
         say(**measured(partial(client.run, *how), asked["seconds"]))

@@ -237,3 +237,24 @@ def test_a_write_to_who_hung_up_is_told_by_the_loop(loop, connected):
     until(loop, lambda: heard.lost is not None)
 
     assert isinstance(heard.lost, KafkaConnectionError)
+
+
+def test_a_task_that_fails_is_logged_and_the_others_go_on(loop, caplog):
+    def fails():
+        raise KeyError("it")
+
+    loop.call_soon(fails)
+
+    assert loop.run(lambda: 5) == 5
+
+
+def test_an_interrupt_comes_out_where_the_loop_is_driven(loop):
+    def interrupts():
+        raise KeyboardInterrupt
+
+    loop.call_soon(interrupts)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run(wait_for, Future())
+
+    assert loop._driver is None
+    assert loop.run(lambda: 5) == 5

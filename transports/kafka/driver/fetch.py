@@ -90,6 +90,30 @@ class TolerantRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka-
             yield record
 
 
+class Session(FetchSessionHandler):  # type: ignore[misc]  # kafka-python is untyped
+    """What one broker knows of what is asked of it (KIP-227).
+
+    Stock compares each partition with that of the last time, field by field; here an equal one is
+    the same object.
+    """
+
+    def build_next(self, next_partitions: OrderedDict[Any, Any]) -> Any:
+        """Return what to say: partitions that are new or have changed, and those that have gone."""
+        if self.next_metadata.is_full:
+            return super().build_next(next_partitions)
+        known = self.session_partitions
+        told = OrderedDict(
+            (tp, partition)
+            for tp, partition in next_partitions.items()
+            if known.get(tp) is not partition
+        )
+        known.update(told)
+        gone = known.keys() - next_partitions.keys() if len(known) > len(next_partitions) else set()
+        for tp in gone:
+            del known[tp]
+        return FetchRequestData(told, gone, self.next_metadata)
+
+
 class TolerantFetcher(Fetcher):  # type: ignore[misc]  # kafka-python is untyped
     """A fetcher that reads with `TolerantRecords`."""
 
@@ -168,7 +192,7 @@ class TolerantFetcher(Fetcher):  # type: ignore[misc]  # kafka-python is untyped
         if self._enable_incremental_fetch_sessions:
             handler = self._session_handlers.get(node)
             if handler is None:
-                handler = self._session_handlers[node] = FetchSessionHandler(node)
+                handler = self._session_handlers[node] = Session(node)
             session = handler.build_next(partitions)
         else:
             session = FetchRequestData(partitions, None, FetchMetadata.LEGACY)

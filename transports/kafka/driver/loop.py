@@ -20,7 +20,11 @@ from kafka.errors import KafkaConnectionError
 from kafka.future import Future
 from kafka.net.selector import KernelEvent, NetworkSelector, Task, TaskState
 
+from transports.log import get_logger
+
 __all__ = ["Loop", "Reading"]
+
+_log = get_logger(__name__)
 
 _STAY = KernelEvent("_stay")
 
@@ -133,6 +137,54 @@ class Loop(NetworkSelector):  # type: ignore[misc]  # kafka-python is untyped
     def _done(self, _: object) -> None:
         with self._turn:
             self._turn.notify_all()
+
+    def _poll_once(self, timeout: float | None = None) -> None:
+        """Wait for what happens next, and run what is ready; only by who drives.
+
+        Stock does the same, and traces each step of it for a logger that nobody listens to.
+        """
+        scheduled, ready = self._scheduled, self._ready
+        if ready:
+            timeout = 0.0
+        elif scheduled:
+            due = max(0.0, scheduled[0][0] - time.monotonic())
+            timeout = due if timeout is None else min(timeout, due)
+        self._process_events(self._selector.select(timeout))
+        if scheduled:
+            self._schedule_tasks()
+        for _ in range(len(ready)):
+            task = self._current = ready.popleft()
+            if task.state is not TaskState.DONE and task.state is not TaskState.CANCELLED:
+                self._step(task)
+        self._current = None
+
+    def _step(self, task: Any) -> None:
+        task.state = TaskState.RUNNING
+        try:
+            event = task()
+        except StopIteration:
+            self._task_done(task)
+            return
+        except BaseException as error:
+            self._task_done(task)
+            if not isinstance(error, Exception):  # such as Ctrl-C: it is for who drives
+                raise
+            _log.exception("kafka.task_failed")
+            return
+        if task.state is TaskState.CANCELLED:
+            self._pending_tasks.discard(task)
+            task.close()
+        elif isinstance(event, Future):
+            task.state = TaskState.WAIT_FUTURE
+            event.add_both(lambda _: self.call_soon(task))
+        else:
+            try:
+                getattr(self, event.method)(*event.args)
+            except Exception as error:  # what was asked of the loop can't be: the task is told
+                task.inject_exc(error)
+                self._add_ready_task(task)
+            if task.state is TaskState.RUNNING:
+                task.state = TaskState.UNSCHEDULED
 
     def _stay(self) -> None:
         """Leave the current task as it is until its file can be read again. See `Reading`."""

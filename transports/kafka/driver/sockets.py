@@ -18,6 +18,9 @@ from transports.kafka.driver.loop import Reading
 
 __all__ = ["close_socket", "open_transport"]
 
+_MOST = 262_144
+"""Bytes of one read; stock reads 4096 until there are none left."""
+
 
 class SteadyReads(KafkaTCPTransport):  # type: ignore[misc]  # kafka-python is untyped
     """Reads as long as the connection is there, and what came before its end.
@@ -38,8 +41,9 @@ class SteadyReads(KafkaTCPTransport):  # type: ignore[misc]  # kafka-python is u
     def read(self) -> None:
         """Pass on what is there. On the loop."""
         data, error = self._sock_recv()
-        if error and not data:
-            self.abort(error=error)
+        if not data:
+            if error:
+                self.abort(error=error)
             return
         self.last_read = time.monotonic()
         try:
@@ -53,6 +57,16 @@ class PlainTransport(SteadyReads):
 
     Stock goes round the loop three times for each write.
     """
+
+    def _sock_recv(self) -> tuple[bytes, Any]:
+        """Return what is there; when there is more, the loop says so again."""
+        try:
+            data: bytes = self._sock.recv(_MOST)
+        except (BlockingIOError, InterruptedError):
+            return b"", None
+        except OSError as error:
+            return b"", KafkaConnectionError(str(error))
+        return data, None if data else KafkaConnectionError("the broker has hung up")
 
     def write(self, data: Any) -> None:
         """Send `data`; what the kernel doesn't take, or refuses, is left to the loop."""
