@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transports.base import Message
+from transports.kafka import KafkaConfig
 from transports.kafka.backlog import Backlog
 from transports.kafka.frames import pack
 from transports.kafka.records import Record
@@ -22,7 +23,7 @@ def record(offset, count):
     st.lists(st.tuples(st.integers(1, 40), st.integers(1, 3000)), min_size=20, max_size=20),
 )
 def test_messages_come_out_in_order_by_no_more_than_was_asked_for(counts, asks):
-    backlog, out = Backlog(), []
+    backlog, out = Backlog.of(KafkaConfig()), []
     backlog.add(3, [record(offset, count) for offset, count in enumerate(counts)])
     for most, most_bytes in asks:
         before = backlog.messages
@@ -40,7 +41,7 @@ def test_messages_come_out_in_order_by_no_more_than_was_asked_for(counts, asks):
 
 
 def test_a_frame_that_makes_no_sense_counts_as_it_says_until_it_is_one_problem():
-    backlog = Backlog()
+    backlog = Backlog.of(KafkaConfig())
     good = record(0, 5)
     backlog.add(0, [good._replace(message=good.message._replace(body=b""))])
     before = backlog.messages
@@ -51,7 +52,7 @@ def test_a_frame_that_makes_no_sense_counts_as_it_says_until_it_is_one_problem()
 
 
 def test_what_is_forgotten_counts_no_longer():
-    backlog = Backlog()
+    backlog = Backlog.of(KafkaConfig())
     backlog.add(0, [record(0, 5)])
     backlog.clear()
 

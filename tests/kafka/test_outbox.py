@@ -33,7 +33,7 @@ class Writer:
         self.outbox = None
         self.returned = []
 
-    def write(self, place, message, on_sent, *, once):
+    def write(self, place, message, on_sent, *, once, packed):
         error = self.refuses(message)
         if error is not None:
             on_sent(error)

@@ -44,6 +44,8 @@ class KafkaConfig:
     """After how long new partitions are noticed at the latest."""
     max_message_bytes: int = 1_048_576
     """The largest message, headers included, and the `max.message.bytes` of created topics."""
+    max_chunked_bytes: int = 0
+    """The largest message that is sent in several records, to who reads them; 0: none is."""
     frames: bool = True
     """Whether messages that wait for one partition travel in one record, where both ends agree."""
     create_topics: bool = True
@@ -89,6 +91,11 @@ class KafkaConfig:
             if name not in SETTINGS:
                 raise unknown(name, set(SETTINGS))
         _check_numbers(self)
+        if 0 < self.max_chunked_bytes <= self.max_message_bytes:
+            raise ConfigurationError(
+                f"max_chunked_bytes ({self.max_chunked_bytes}) must be 0, or more than "
+                f"max_message_bytes ({self.max_message_bytes}), which one record takes"
+            )
         if not self.bootstrap:
             raise ConfigurationError("no broker is named: kafka://host:port")
         if not re.fullmatch(r"[A-Za-z0-9._-]{1,200}", self.client_id):
@@ -201,7 +208,8 @@ def _check_numbers(config: KafkaConfig) -> None:
         value = getattr(config, field.name)
         if isinstance(value, int | float) and value < 0:
             raise ConfigurationError(f"{field.name} can't be negative")
-        if _KINDS.get(field.name) is int and value is not None and value < 1:
+        least = 0 if field.name == "max_chunked_bytes" else 1
+        if _KINDS.get(field.name) is int and value is not None and value < least:
             raise ConfigurationError(f"{field.name} must be at least 1")
 
 

@@ -13,14 +13,15 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from transports.base import Address, Delivery, Receipt
+from transports.base import Address, Delivery
 from transports.errors import TransportError
-from transports.kafka.backlog import TOGETHER, Backlog
+from transports.kafka.backlog import Backlog
 from transports.kafka.commits import Round, Told, tell
 from transports.kafka.committer import Committer
 from transports.kafka.config import KafkaConfig
 from transports.kafka.custody import Share
 from transports.kafka.fork import check_not_forked
+from transports.kafka.handout import Handout, Source
 from transports.kafka.ledger import Claim
 from transports.kafka.offsets import Offsets
 from transports.kafka.partition_log import PartitionLog
@@ -50,13 +51,12 @@ class SharedReceiver:
         self._static = "group_instance_id" in config.driver
         self._changed = threading.Condition()
         self._offsets = Offsets()
-        self._backlog = Backlog()
+        self._backlog: Backlog[Source] = Backlog.of(config)
+        self._handout = Handout(self, topic, config, self._offsets, self._backlog)
         self._failure: TransportError | None = None
         self._closed = False
         self._paused = False
-        self._starved = False  # whether something is queued that there was no room to hand out
         self._revoking = False
-        self._shares: dict[PartitionLog, Share] = {}
         self._committer = Committer(self._changed, self._offsets)
         self._commit_at = 0.0
         self._session = self._begin()
@@ -134,7 +134,7 @@ class SharedReceiver:
             if session is self._session:
                 self._revoking = False
                 self._paused = False
-                self._shares.clear()
+                self._handout.assigned()
                 self._offsets.assign(claims, topic_id)
                 told = self._committer.assigned(session)
                 self._changed.notify_all()
@@ -194,33 +194,7 @@ class SharedReceiver:
         if not self._backlog or not self._session.leased():
             # What was fetched since others may have read the log's end would come to them unmarked.
             return ()
-        deliveries: list[Delivery] = []
-        room = self._config.max_unacked - self._offsets.in_flight
-        space = self._config.max_unacked_bytes - self._offsets.in_flight_bytes
-        while self._backlog and room > 0 and space > 0 and not deliveries:
-            for partition, record in self._backlog.take(min(room, TOGETHER), space):
-                delivery = self._delivery(partition, record)
-                if delivery is not None:
-                    deliveries.append(delivery)
-                    space -= record.size
-        self._starved = bool(self._backlog) and (len(deliveries) >= room or space <= 0)
-        return deliveries or ()
-
-    def _delivery(self, partition: int, record: Record) -> Delivery | None:
-        """Put a message in flight; None for one that is not to be handed out."""
-        offset, timestamp, message, size, problem, part, parts = record
-        log = self._offsets.take(partition, offset, size, part, parts)
-        if log is None:
-            return None
-        share = self._shares.get(log)
-        if share is None:
-            share = self._shares[log] = Share(self, log)
-        receipt = Receipt(self._topic, partition, offset, part)
-        delivery = Delivery(message, receipt, timestamp / 1000, share, problem=problem)
-        if log.redelivered(offset):
-            delivery.redelivered = True
-            delivery.crashes = log.crashes(offset, part)
-        return delivery
+        return self._handout.take()
 
     # Without the lock
 
@@ -230,7 +204,7 @@ class SharedReceiver:
             held = log.held
             if not log.settle(offset, part):
                 return False
-            full = self._paused or self._starved
+            full = self._paused or self._handout.starved
             member = self._session.member if self._revoking else None
             if full:
                 self._changed.notify_all()
@@ -254,8 +228,7 @@ class SharedReceiver:
         it learns with its next heartbeat.
         """
         with self._changed:
-            lasting = share.log.held and self._shares.get(share.log) is share
-            if not lasting or self._revoking or self._closed or self._static:
+            if not self._handout.lasts(share) or self._revoking or self._closed or self._static:
                 return False
             return self._session.leased()
 

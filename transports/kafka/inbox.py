@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from transports.base import Address, Delivery, Receipt, Unshared
 from transports.errors import AddressUnknown, NotAuthorized
 from transports.kafka.backlog import TOGETHER, Backlog
+from transports.kafka.chunks import is_chunk
 from transports.kafka.clients import Reader, UnreadableBatch
 from transports.kafka.config import KafkaConfig
 from transports.kafka.drivers import driver
@@ -45,7 +46,7 @@ class Inbox:
         self._address = Address(topic, partition)
         self._closed = threading.Event()
         self._strikes = Strikes()
-        self._arrived = Backlog()
+        self._arrived: Backlog[int] = Backlog.of(config)
         self._gone_since: float | None = None
         self._reader: Reader = driver(config).open_reader(config, self._address)
 
@@ -63,12 +64,16 @@ class Inbox:
         """Return what has arrived; see `Receiver.receive`."""
         check_not_forked(self._pid)
         deadline = time.monotonic() + max_wait
-        while not (self._arrived or self._closed.is_set()):
+        late = False
+        while not self._closed.is_set():
+            if deliveries := self._hand_out():
+                return deliveries
+            if late:
+                break
             left = max(0.0, deadline - time.monotonic())
             self._poll(min(left, _SLICE))
-            if time.monotonic() >= deadline:
-                break
-        return self._hand_out() if self._arrived and not self._closed.is_set() else ()
+            late = time.monotonic() >= deadline
+        return ()
 
     def close(self, timeout: float) -> None:
         """Stop within `timeout` seconds; see `Receiver.close`."""
@@ -78,13 +83,17 @@ class Inbox:
 
     def _hand_out(self) -> Sequence[Delivery]:
         topic, partition = self._address
+        chunks = self._arrived.chunks
         deliveries: list[Delivery] = []
-        for _, record in self._arrived.take(TOGETHER):
-            offset, timestamp, message, _, problem, part, _ = record
-            receipt = Receipt(topic, partition or 0, offset, part)
-            deliveries.append(
-                Delivery(message, receipt, timestamp / 1000, _UNSHARED, problem=problem)
-            )
+        while self._arrived and not deliveries:
+            for source, taken in self._arrived.take(TOGETHER):
+                whole = chunks or is_chunk(taken)
+                for record in chunks.messages(source, taken) if whole else (taken,):
+                    receipt = Receipt(topic, partition or 0, record.offset, record.part)
+                    at, problem = record.timestamp / 1000, record.problem
+                    deliveries.append(
+                        Delivery(record.message, receipt, at, _UNSHARED, problem=problem)
+                    )
         return deliveries
 
     def _poll(self, timeout: float) -> None:

@@ -38,6 +38,15 @@ class Offsets:
         for log in self._logs.values():
             log.held = False
 
+    def at(self, partition: int, offset: int, part: int = 0) -> PartitionLog | None:
+        """Return the log of what has come from there; None if the partition is not held."""
+        log = self._logs.get(partition)
+        if log is None or not log.held:
+            return None
+        if log.went_back(offset, part):
+            log = self._logs[partition] = log.renew()
+        return log
+
     def take(
         self, partition: int, offset: int, size: int, part: int = 0, parts: int = 1
     ) -> PartitionLog | None:
@@ -46,12 +55,8 @@ class Offsets:
         None if it is not to be handed out: it is here already, it is settled, or the partition is
         not held.
         """
-        log = self._logs.get(partition)
-        if log is None or not log.held:
-            return None
-        if log.went_back(offset, part):
-            log = self._logs[partition] = log.renew()
-        return log if log.take(offset, size, part, parts) else None
+        log = self.at(partition, offset, part)
+        return log if log is not None and log.take(offset, size, part, parts) else None
 
     @property
     def in_flight(self) -> int:

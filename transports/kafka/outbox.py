@@ -36,8 +36,13 @@ class RecordWriter(Protocol):
         Not before: what a thread sends in one go shall go together.
         """
 
-    def write(self, place: Address, message: Message, on_sent: OnSent, *, once: bool) -> None:
-        """Write a record; `on_sent` is told once, perhaps before this returns."""
+    def write(
+        self, place: Address, message: Message, on_sent: OnSent, *, once: bool, packed: bool
+    ) -> None:
+        """Write a record; `on_sent` is told once, perhaps before this returns.
+
+        `packed`: whoever gets it reads what is not one plain record for each message.
+        """
 
     def turn_back(self, place: Address, entries: Sequence[Entry]) -> bool:
         """Take messages to a place that is not there any more; False where it is."""
@@ -94,7 +99,7 @@ class Outbox:
         if partition is None:
             partition = self._partitions.setdefault(place, _Partition(place, self._most_bytes))
         if not packed and partition.queue.open:
-            self._writer.write(place, message, on_sent, once=once)
+            self._writer.write(place, message, on_sent, once=once, packed=packed)
             return
         entry = Entry(message, on_sent, once, packed, self._clock())
         with partition.lock:
@@ -141,7 +146,10 @@ class Outbox:
             partition.queue.begins(len(made))
         for record in made:
             told = _Answer(self, partition, record)
-            self._writer.write(partition.place, record.message, told, once=record.entries[0].once)
+            first = record.entries[0]
+            self._writer.write(
+                partition.place, record.message, told, once=first.once, packed=first.packed
+            )
 
     def _give_up(self, partition: _Partition, entries: Sequence[Entry]) -> None:
         error = Unreachable(

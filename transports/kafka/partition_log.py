@@ -6,11 +6,13 @@ it is noted beside it (`ledger`). A rebalance can bring records again that are s
 those are recognised.
 
 A record that is a frame has several messages, its parts, each of which is settled by itself; the
-offset is, once all are.
+offset is, once all are. Several records that are chunks are one message, which stands at the last.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from transports.kafka.chunk_offsets import ChunkOffsets
 from transports.kafka.ledger import LIMIT, SPAN, SUSPECT, Claim, Note, position, write
 
 __all__ = ["Mark", "PartitionLog"]
@@ -57,6 +59,7 @@ class PartitionLog:
 
     __slots__ = (
         "_begun",
+        "_chunks",
         "_confirmed",
         "_doubt",
         "_frames",
@@ -81,6 +84,7 @@ class PartitionLog:
         self.pending_bytes = 0
         self._pending: dict[int, int] = {}
         self._frames: dict[int, _Frame] = {}
+        self._chunks = ChunkOffsets()
         self._in_flight = 0
         self._high = -1
         self._seen = -1
@@ -160,6 +164,31 @@ class PartitionLog:
         frame.handed |= bit
         self._in_flight += 1
         self.pending_bytes += frame.share
+        return True
+
+    def reserve(self, offset: int) -> bool:
+        """Keep a chunk from being settled until it is known what becomes of its message.
+
+        False if the message is, or was, in flight here already, or is settled.
+        """
+        self._seen = position(offset)
+        if offset <= self._high:
+            return self._chunks.waits(offset)
+        self._high = offset
+        if offset < self._inherited_upto and self._inherited.settles(offset):
+            self._version += 1
+            return False
+        self._pending[offset] = 0
+        self._chunks.add(offset)
+        return True
+
+    def bind(self, offsets: Sequence[int], size: int) -> bool:
+        """Put the message in flight that these chunks are; False unless all are reserved."""
+        if not self._chunks.bind(offsets):
+            return False
+        self._pending[offsets[-1]] = size
+        self._in_flight += 1
+        self.pending_bytes += size
         return True
 
     def redelivered(self, offset: int) -> bool:
@@ -266,6 +295,11 @@ class PartitionLog:
         size = self._pending.pop(offset, None)
         if size is None:
             return False
+        if self._chunks.forget(offset):
+            self._version += 1
+            return True
+        for other in self._chunks.take_others(offset):
+            self._pending.pop(other, None)
         self._in_flight -= 1
         self.pending_bytes -= size
         self._version += 1

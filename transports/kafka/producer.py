@@ -1,21 +1,23 @@
 """The send path: a message becomes a record in a queue, without waiting for the network.
 
-Owners: `_routes` and `_limits` are read by any thread and replaced entry by entry, with values that
-never change; the sender's thread teaches the clock;
-the turns of messages without a key are taken under `_turns`; the producer is opened by the
-resolver's thread, once, unless it is too late: `_abandoned`, also under `_turns`.
+Owners: `_routes`, `_limits` and `_chunked` are read by any thread and replaced entry by entry, with
+values that never change; the sender's thread teaches the clock; the turns of messages without a key
+are taken under `_turns`; the producer is opened by the resolver's thread, once, unless it is too
+late: `_abandoned`, also under `_turns`.
 """
 
 import random
 import threading
 import time
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from transports import failpoints
 from transports.base import Address, Message, OnSent
-from transports.errors import MessageRefused, TransportClosed, TransportError
+from transports.errors import MessageRefused, MessageTooLarge, TransportClosed, TransportError
 from transports.kafka.broker_clock import BrokerClock
+from transports.kafka.chunk_sending import cut, send_chunks
 from transports.kafka.clients import Producer
 from transports.kafka.config import KafkaConfig
 from transports.kafka.drivers import driver
@@ -53,6 +55,7 @@ class SendPath:
         self._producer: Producer | None = None
         self._routes: dict[str, _Route] = {}
         self._limits: dict[str, int] = {}
+        self._chunked: set[str] = set()
         self._turns = threading.Lock()
         self._outbox = Outbox(self, config.delivery_timeout, config.max_message_bytes // 2)
         self._resolver = Resolver(
@@ -93,6 +96,10 @@ class SendPath:
     def take(self, topic: str, most: int) -> None:
         """Take messages of up to `most` bytes for `topic`, beyond `max_message_bytes`."""
         self._limits[topic] = most
+
+    def allow_chunks(self, topic: str) -> None:
+        """Let what is too large go to `topic` in chunks, though not said to be for who packs."""
+        self._chunked.add(topic)
 
     def forgive(self, topic: str) -> None:
         """Look for `topic` anew at the next send, though it was not there a moment ago."""
@@ -171,17 +178,29 @@ class SendPath:
         if packed or self._outbox.knows(place):
             self._outbox.send(place, message, on_sent, once=once, packed=packed)
         else:
-            self.write(place, message, on_sent, once=once)
+            self.write(place, message, on_sent, once=once, packed=packed)
 
-    def write(self, place: Address, message: Message, on_sent: OnSent, *, once: bool) -> None:
-        """Queue a record; `on_sent` is told once. For the outbox, once there is a producer."""
+    def write(
+        self, place: Address, message: Message, on_sent: OnSent, *, once: bool, packed: bool
+    ) -> None:
+        """Queue a record, or chunks; `on_sent` is told once. For the outbox too.
+
+        Once there is a producer.
+        """
         producer = self._producer
         if producer is None:
             on_sent(TransportClosed(self._closed or "the transport is not open"))
             return
         limit = self._limits.get(place.topic) if self._limits else None
         try:
-            producer.put(place, message, on_sent, once=once, limit=limit)
+            try:
+                producer.put(place, message, on_sent, once=once, limit=limit)
+            except MessageTooLarge as error:
+                reads = packed or place.topic in self._chunked
+                most = limit or self._config.max_message_bytes
+                chunks = cut(message, most, self._config.max_chunked_bytes if reads else 0, error)
+                put = partial(producer.put, place, once=once, limit=limit)
+                send_chunks(put, chunks, on_sent)
         except TransportError as error:
             on_sent(error)
         except Exception as reason:

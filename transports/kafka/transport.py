@@ -72,7 +72,10 @@ class KafkaTransport(Transport):
         return self._groups.look(topic, timeout)
 
     def prepare(self, address: Address, timeout: float, *, purpose: Purpose = "requests") -> None:
-        """Make sure that the topic exists, creating it where allowed; see `Transport.prepare`."""
+        """Make sure that the topic exists, creating it where allowed; see `Transport.prepare`.
+
+        Whoever reads it takes messages in chunks, where `max_chunked_bytes` says so.
+        """
         self._check_open()
         from transports.kafka.topics import (  # noqa: PLC0415 - imports kafka-python
             ensure_topic,
@@ -86,6 +89,7 @@ class KafkaTransport(Transport):
         partitions = ensure_topic(self._config, topic, kind, "WRITE", timeout)
         if purpose == "dead letters":
             self._sends.take(topic, most_bytes(self._config, kind))
+        self._sends.allow_chunks(topic)
         if partition is not None and not 0 <= partition < partitions:
             raise AddressUnknown(f"topic {topic} has {partitions} partitions, and no {partition}")
         self._sends.forgive(topic)
