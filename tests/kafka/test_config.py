@@ -69,6 +69,8 @@ def test_the_shortest_address_has_sound_defaults():
         ("kafka://a:1?partitions=-1", "partitions can't be negative"),
         ("kafka://a:1?partitions=0", "partitions must be at least 1"),
         ("kafka://a:1?max_unacked=0", "max_unacked must be at least 1"),
+        ("kafka://a:1?max_chunked_bytes=-1", "max_chunked_bytes can't be negative"),
+        ("kafka://a:1?max_chunked_bytes=1048576", "must be 0, or more than max_message_bytes"),
         ("kafka://a:1?session_timeout=soon", "session_timeout must be a number of seconds"),
         ("kafka://a:1?session_timeout=nan", "session_timeout must be a number of seconds"),
         ("kafka://a:1?session_timeout=1", "at most a third of session_timeout"),
