@@ -195,8 +195,7 @@ class Producer:
 
     def wake(self, place: Address) -> None:
         """Have the sender look at what is to be sent, as soon as it can send to that partition."""
-        if not self._busy(place):
-            self._client.wakeup()
+        self._ring(place)
 
     def view(self, topic: str) -> object:
         """Return what identifies the present knowledge of `topic`; None when it is not known."""
@@ -256,17 +255,19 @@ class Producer:
                 f"{limit}; send less, or raise max_message_bytes here and max.message.bytes of the "
                 "topic"
             ) from None
-        if begun and not self._busy(place):
-            self._client.wakeup()
+        if begun:
+            self._ring(place)
 
     def waits(self, place: Address) -> bool:
         """Whether a batch for this partition waits to be sent; when read, perhaps no more."""
         return bool(self._accumulator._batches.get(place))
 
-    def _busy(self, tp: Any) -> bool:
-        """Whether the leader's connection is full: its reply will wake the sender."""
+    def _ring(self, tp: Any) -> None:
+        """Wake the sender, unless the leader's connection is full: its reply will do that."""
+        self._accumulator.rung = True
         connection = self._client._manager._conns.get(self._cluster.leader_for_partition(tp))
-        return connection is not None and bool(connection.paused)
+        if connection is None or not connection.paused:
+            self._client.wakeup()
 
     def close(self, timeout: float) -> None:
         """Send what is queued within `timeout` seconds, fail the rest, end the thread."""
