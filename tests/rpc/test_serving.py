@@ -1,5 +1,6 @@
 """A server as a process: signals, drains, exit codes."""
 
+import gc
 import os
 import queue
 import signal
@@ -195,6 +196,26 @@ def test_signal_handlers_are_put_back_and_options_passed_on(memory_url):
 
     assert seen == [(False, True)]
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_what_is_there_when_it_serves_is_frozen_until_it_returns(memory_url):
+    frozen = threading.Event()
+
+    def watch(server):
+        while not gc.get_freeze_count():
+            if server.wait(0.001):
+                return
+        frozen.set()
+        server.ask_to_stop()
+
+    rpc.serve(
+        DeskImpl(),
+        transport=memory_url,
+        on_ready=lambda server: threading.Thread(target=watch, args=(server,)).start(),
+    )
+
+    assert frozen.is_set()
+    assert gc.get_freeze_count() == 0
 
 
 def test_a_server_that_cannot_go_on_raises_why(wire):
