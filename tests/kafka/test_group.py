@@ -472,3 +472,18 @@ def test_the_group_is_named_after_the_topic_with_a_prefix(kit, taken):
 
     (offsets,) = kit.admin.list_group_offsets(f"shop.{topic}").values()
     assert offsets[TopicPartition(topic, 0)].offset == 1
+
+
+def test_a_member_without_partitions_stays_in_the_group_and_gets_them_when_they_are_free(kit):
+    topic, transport = kit.topic(1), kit.transport(**QUICK)
+    first = kit.transport(**QUICK, client_id="a").receiver(Address(topic), shared=True)
+    second = kit.transport(**QUICK, client_id="z").receiver(Address(topic), shared=True)
+    receive_for(second, 2 * QUICK["session_timeout"])
+    assert held(first) == [0]
+    assert transport.group(topic, 5).members == 2
+    began = time.monotonic()
+    first.close(5)
+    send(transport, topic, 1)
+
+    assert offsets(receive_for(second, 1.5)) == [0]
+    assert time.monotonic() - began < 3

@@ -160,7 +160,7 @@ def test_waiting_costs_little(kit):
     inbox.receive(2)
     share = (sum(map(time.clock_gettime, clocks)) - used) / (time.monotonic() - began)
 
-    assert len(clocks) == 2
+    assert len(clocks) == 1
     assert share < 0.05
 
 

@@ -23,13 +23,6 @@ from transports.kafka.driver.coordinate import SteadyCoordinator
 IDLE = threading.Event()
 
 
-class KeepsFinishedJoins(SteadyCoordinator):
-    """Ours, without forgetting positions."""
-
-    async def _on_join_prepare_async(self, *args, **options):
-        await ConsumerCoordinator._on_join_prepare_async(self, *args, **options)
-
-
 class ForgetsPositions(ConsumerCoordinator):
     """Stock, with nothing but our forgetting of positions."""
 
@@ -194,7 +187,7 @@ def test_stock_reads_again_what_others_handled_in_a_generation_it_missed(kit, me
     assert miss_a_generation(kit, member, ConsumerCoordinator) == [5, 6, 7, 8, 9, 10]
 
 
-@pytest.mark.parametrize("coordinator", [SteadyCoordinator, ForgetsPositions, KeepsFinishedJoins])
+@pytest.mark.parametrize("coordinator", [SteadyCoordinator, ForgetsPositions])
 def test_what_others_handled_in_a_missed_generation_is_not_read_again(kit, member, coordinator):
     assert miss_a_generation(kit, member, coordinator) == [10]
 

@@ -131,6 +131,21 @@ class TolerantFetcher(Fetcher):  # type: ignore[misc]  # kafka-python is untyped
         """Ask for more of each partition of which nothing is asked and nothing is here."""
         return self._net.step(self._send_fetches_async)
 
+    def fetch_records(
+        self,
+        max_records: int | None = None,
+        update_offsets: bool = True,  # noqa: FBT001, FBT002 - the signature of stock
+        timeout_ms: float | None = None,
+    ) -> tuple[Any, bool]:
+        """Return what has come; where there is nothing to fetch, drive the loop for a while.
+
+        Stock sleeps then, and nobody would send heartbeats, or hear that a join is due.
+        """
+        records, idle = super().fetch_records(max_records, update_offsets, timeout_ms)
+        if idle and not records and timeout_ms:
+            self._net.poll(min(timeout_ms, self.config["retry_backoff_ms"]))
+        return records, False
+
     def maybe_validate_positions(self) -> None:
         """Compare positions with leaders' epochs where one may be new; stock does at each poll."""
         refreshed = self._manager.cluster._last_successful_refresh_ms
