@@ -41,7 +41,7 @@ def test_closing_closes_receivers_that_nobody_remembers(kit):
     open_ = [t.name for t in threading.enumerate() if "forgetful" in t.name]
     transport.close(5)
 
-    assert len(open_) == 3
+    assert len(open_) == 1
     assert not [t.name for t in threading.enumerate() if "forgetful" in t.name]
 
 
