@@ -96,7 +96,7 @@ def _run_ours(bootstrap, topic, name, arrangement, stop):
     receiver = transport.receiver(Address(topic), shared=True)
     while not stop.is_set():
         deliveries = receiver.receive(0.1)
-        _tell([delivery.receipt[1:3] for delivery in deliveries])
+        _tell([(each.receipt.partition, each.receipt.offset) for each in deliveries])
         for delivery in deliveries:
             delivery.ack()
     transport.close(5.0)

@@ -4,6 +4,8 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 
+from msgspec.structs import asdict
+
 from chaos.history import Writer
 from transports.base import (
     Address,
@@ -59,7 +61,7 @@ class RecordingTransport(ForwardingTransport):
 
         def told(outcome: Receipt | TransportError) -> None:
             if event is not None and isinstance(outcome, Receipt):
-                self._history.write(event, call=call, **outcome._asdict())
+                self._history.write(event, call=call, **asdict(outcome))
             on_sent(outcome)
 
         super().send(address, message, told, avoid=avoid, once=once, packed=packed)

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from msgspec.structs import asdict
+
 from chaos.effects import Ledger
 from chaos.history import Writer
 from rpc import current_call, method, service
@@ -141,7 +143,7 @@ class ChaosServer(Chaos):
         context = current_call()
         call = context.call_id.hex()
         place = self._place(call)
-        stands = {} if place is None else place._asdict()
+        stands = {} if place is None else asdict(place)
         key = None if context.key is None else context.key.decode("utf-8", "replace")
         self._history.write(
             "start",

@@ -34,18 +34,17 @@ def dead_address(topic: str) -> Address:
 
 def dead_letter(delivery: Delivery, reason: str) -> Message:
     """Return the copy of what was delivered: headers, key and body as they were, and why."""
-    body, headers, key = delivery.message
-    topic, partition, offset, part = delivery.receipt
+    message, receipt = delivery.message, delivery.receipt
     told: Headers = (
         ("rpc-dead-reason", scrubbed(reason, _MAX_REASON).encode()),
-        ("rpc-dead-topic", topic.encode()),
-        ("rpc-dead-partition", b"%d" % partition),
-        ("rpc-dead-offset", b"%d" % offset),
-        *((("rpc-dead-part", b"%d" % part),) if part else ()),
+        ("rpc-dead-topic", receipt.topic.encode()),
+        ("rpc-dead-partition", b"%d" % receipt.partition),
+        ("rpc-dead-offset", b"%d" % receipt.offset),
+        *((("rpc-dead-part", b"%d" % receipt.part),) if receipt.part else ()),
         ("rpc-dead-timestamp", b"%d" % (delivery.timestamp * 1000)),
     )
-    kept = tuple(header for header in headers if not header[0].startswith(_PREFIX))
-    return Message(body, (*kept, *told), key)
+    kept = tuple(header for header in message.headers if not header[0].startswith(_PREFIX))
+    return Message(message.body, (*kept, *told), message.key)
 
 
 class _Letter(NamedTuple):

@@ -138,7 +138,7 @@ class ReplyReader:
 
     def read(self, message: Message) -> Reply:
         """Do what `decode_reply` does."""
-        body, headers, _ = message
+        headers = message.headers
         if not headers or headers[-1][0] != H_CALL:
             return decode_reply(message)
         call_id, lead = headers[-1][1], headers[:-1]
@@ -151,7 +151,7 @@ class ReplyReader:
             return decode_reply(message)
         before, behind = self._same
         # Nine fields by name would cost more than all the rest.
-        return tuple.__new__(Reply, (call_id, *before, body, *behind))
+        return tuple.__new__(Reply, (call_id, *before, message.body, *behind))
 
     def _learn(self, lead: Headers, reply: Reply) -> Reply:
         if len(lead) <= _MEMO_HEADERS and all(

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Protocol
 
+import msgspec
+
 from transports.message import Message, Receipt
 
 __all__ = ["Custody", "Delivery", "Unshared"]
@@ -26,44 +28,22 @@ class Custody(Protocol):
         ...
 
 
-class Delivery:
+class Delivery(msgspec.Struct, eq=False, gc=False):
     """One received message, owned by the receiver until `ack` is called."""
 
-    __slots__ = (
-        "_custody",
-        "acked",
-        "crashes",
-        "message",
-        "problem",
-        "receipt",
-        "redelivered",
-        "timestamp",
-    )
-
-    def __init__(
-        self,
-        message: Message,
-        receipt: Receipt,
-        timestamp: float,
-        custody: Custody,
-        *,
-        problem: str | None = None,
-        redelivered: bool = False,
-        crashes: int = 0,
-    ) -> None:
-        self.message = message
-        self.receipt = receipt
-        self.timestamp = timestamp
-        """When it was appended, in seconds, on the clock that `Transport.now` tells."""
-        self.problem = problem
-        """Why the message could not be read (its headers and body are then empty), else None."""
-        self.redelivered = redelivered
-        """Whether it may have been handed to another receiver before; False is certain."""
-        self.crashes = crashes
-        """How many receivers ended without a word while they may have been at this message."""
-        self.acked = False
-        """Whether an `ack` took effect: the message was still ours."""
-        self._custody = custody
+    message: Message
+    receipt: Receipt
+    timestamp: float
+    """When it was appended, in seconds, on the clock that `Transport.now` tells."""
+    _custody: Custody
+    problem: str | None = None
+    """Why the message could not be read (its headers and body are then empty), else None."""
+    redelivered: bool = False
+    """Whether it may have been handed to another receiver before; False is certain."""
+    crashes: int = 0
+    """How many receivers ended without a word while they may have been at this message."""
+    acked: bool = False
+    """Whether an `ack` took effect: the message was still ours."""
 
     def ack(self) -> None:
         """Settle the message: it is not delivered again.

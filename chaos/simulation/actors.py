@@ -3,6 +3,8 @@
 from typing import Any
 from unittest import mock
 
+from msgspec.structs import asdict
+
 import rpc.server
 from chaos.simulation.broker import Broker
 from chaos.simulation.transport import VirtualTransport
@@ -71,7 +73,7 @@ class Client:
 
             def sent(outcome: Receipt | TransportError) -> None:
                 if isinstance(outcome, Receipt) and headers.get("rpc-kind") == b"request":
-                    self.process.note("acked", call=call, **outcome._asdict())
+                    self.process.note("acked", call=call, **asdict(outcome))
                 on_sent(outcome)
 
             send(address, message, sent, **options)

@@ -161,7 +161,7 @@ class Holding:
 
     def _take(self, stored: Stored, parts: int) -> Delivery | None:
         message, receipt, timestamp = stored
-        _, _, offset, part = receipt
+        offset, part = receipt.offset, receipt.part
         log = self._offsets.take(self._number, offset, len(message.body), part, parts)
         if log is None:
             return None
@@ -191,7 +191,7 @@ class Holding:
         """Tell when what was said of it is durable."""
         if not self._process.lives_on():
             return
-        _, _, offset, part = delivery.receipt
+        offset, part = delivery.receipt.offset, delivery.receipt.part
         known = self._known(log, offset, part, acked=delivery.acked)
         waiter = Waiter(log, offset, part, begun=log.begun(offset, part), then=then)
         if known is not None:

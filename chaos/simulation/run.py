@@ -263,7 +263,17 @@ class _Story:
                     kind = headers.get("rpc-kind", b"").decode()
                     call = headers.get("kafka_correlationId", b"").hex()
                     client = headers.get("rpc-client", b"").decode()
-                    records.append(Record(*receipt[:3], kind, call, client, receipt.part))
+                    records.append(
+                        Record(
+                            receipt.topic,
+                            receipt.partition,
+                            receipt.offset,
+                            kind,
+                            call,
+                            client,
+                            receipt.part,
+                        )
+                    )
         expect = Expectations(
             epsilon=0.5,
             skew=0.05,

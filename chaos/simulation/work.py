@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+from msgspec.structs import asdict
+
 from chaos.checker.run import answer_to
 from chaos.effects import Effect
 from chaos.simulation.world import Process
@@ -76,16 +78,13 @@ class Worker(Work):
         process.lives_on()
         deliveries = self.taken.get(call, [])
         one = next((one for one in deliveries if not one.acked), deliveries[-1])
-        topic, partition, offset, part = one.receipt
+        place = asdict(one.receipt)
         process.note(
             "start",
             call=call,
             attempt=context.attempt,
             key=key,
-            topic=topic,
-            partition=partition,
-            offset=offset,
-            part=part,
+            **place,
             remaining=context.remaining,
         )
         if process.lives_on():

@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from msgspec.structs import replace
 
 from chaos.truth import read_truth
 from transports.base import Address, Message
@@ -20,7 +21,7 @@ def test_each_message_of_a_frame_is_read(bootstrap, topic_prefix):
     topic = f"{topic_prefix}.requests"
     sent = [message(b"request", b"\x0a"), message(b"request", b"\x0b"), message(b"cancel", b"\x0c")]
     ((frame, _),) = pack(sent)
-    broken = frame._replace(body=frame.body[:-1])
+    broken = replace(frame, body=frame.body[:-1])
     with KafkaTransport(KafkaConfig(bootstrap=(bootstrap,), partitions=1)) as transport:
         transport.prepare(Address(topic), 20)
         for one in (sent[0], frame, broken):

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from contracts import JSON, MSGPACK, Code, ErrorBody
 from rpc.reply import decode_reply
@@ -145,7 +146,7 @@ def test_headers_of_a_sound_request_may_be_disturbed(counter, request_of, added,
     sound = request_of(b'{"x":1}')
     kept = tuple((name, value) for name, value in sound.headers if name not in dropped)
     headers = (*added, *kept) if before else (*kept, *added)
-    counter.serve(sound._replace(headers=headers))
+    counter.serve(replace(sound, headers=headers))
 
     assert counter.transport.topics <= ALLOWED | _replies(headers)
 
@@ -176,7 +177,7 @@ def test_many_and_long_headers_are_answered_or_dropped(counter, request_of, head
     names = {name for name, _ in headers}
     kept = tuple((name, value) for name, value in sound.headers if name not in names)
 
-    counter.serve(sound._replace(headers=kept + headers))
+    counter.serve(replace(sound, headers=kept + headers))
 
     assert counter.transport.topics <= ALLOWED
 

@@ -2,6 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from transports.base import Message
 from transports.kafka import KafkaConfig
@@ -43,7 +44,7 @@ def test_messages_come_out_in_order_by_no_more_than_was_asked_for(counts, asks):
 def test_a_frame_that_makes_no_sense_counts_as_it_says_until_it_is_one_problem():
     backlog = Backlog.of(KafkaConfig())
     good = record(0, 5)
-    backlog.add(0, [good._replace(message=good.message._replace(body=b""))])
+    backlog.add(0, [replace(good, message=replace(good.message, body=b""))])
     before = backlog.messages
     ((_, bad),) = backlog.take(10)
 

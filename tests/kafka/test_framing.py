@@ -4,6 +4,7 @@ import queue
 import threading
 
 import pytest
+from msgspec.structs import replace
 
 from transports.base import Address, Message, Receipt
 from transports.errors import MessageTooLarge
@@ -113,7 +114,7 @@ def test_a_frame_that_makes_no_sense_is_one_delivery_with_a_problem(kit, send_al
     topic, transport = kit.topic(1), kit.transport()
     receiver = transport.receiver(Address(topic), shared=True)
     ((frame, _),) = pack(requests(3))
-    send_all(transport, topic, [frame._replace(body=frame.body[:-1]), Message(b"after")])
+    send_all(transport, topic, [replace(frame, body=frame.body[:-1]), Message(b"after")])
     bad, after = taken(receiver, 2)
 
     assert (bad.receipt.offset, bad.receipt.part, bad.message) == (0, 0, Message(b""))

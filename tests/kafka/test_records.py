@@ -33,8 +33,8 @@ def written(messages, first=1_700_000_000_000):
         base_sequence=-1,
         batch_size=1 << 24,
     )
-    for n, (body, headers, key) in enumerate(messages):
-        assert builder.append(n, first + n, key, body, headers)
+    for n, message in enumerate(messages):
+        assert builder.append(n, first + n, message.key, message.body, message.headers)
     return bytes(builder.build())
 
 
@@ -94,7 +94,7 @@ def test_the_broker_s_time_stands_for_all():
     ],
 )
 def test_odd_but_legal_records_are_read(written_as, read_as):
-    (record,) = read(written([written_as]), 1)
+    (record,) = read(written([Message(*written_as)]), 1)
 
     assert record.message == read_as
     assert record.problem is None

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from contracts import Certainty, Code, RpcError, to_wire
 from contracts.codec import JSON, MSGPACK
@@ -259,7 +260,7 @@ def test_a_cancel_record_is_read_as_it_was_written():
 
 def test_a_control_header_that_stands_twice_is_refused_and_told():
     message = request_message(CONSTANT, CALL_ID, 2.0, b"{}")
-    doubled = message._replace(headers=(*message.headers, ("rpc-timeout", b"99")))
+    doubled = replace(message, headers=(*message.headers, ("rpc-timeout", b"99")))
 
     with pytest.raises(EnvelopeError, match="rpc-timeout stands more than once") as refused:
         decode_request(doubled)
@@ -268,7 +269,7 @@ def test_a_control_header_that_stands_twice_is_refused_and_told():
 
 def test_a_reply_with_a_control_header_that_stands_twice_is_refused():
     message = reply_message(request(), None, "application/json", b"1")
-    doubled = message._replace(headers=(*message.headers, ("rpc-status", b"OK")))
+    doubled = replace(message, headers=(*message.headers, ("rpc-status", b"OK")))
 
     with pytest.raises(EnvelopeError, match="rpc-status stands more than once"):
         decode_reply(doubled)

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 import pytest
+from msgspec.structs import replace
 
 from contracts import RetryPolicy, method
 from rpc.request import request_message
@@ -31,7 +32,7 @@ def bank(line, wire):
 
 def frameless(reply: Message) -> Message:
     """Return a reply as of a server that says nothing of frames."""
-    return reply._replace(headers=tuple(pair for pair in reply.headers if pair[0] != "rpc-frames"))
+    return replace(reply, headers=tuple(pair for pair in reply.headers if pair[0] != "rpc-frames"))
 
 
 def answer(bank, call, *, shows: bool = True):

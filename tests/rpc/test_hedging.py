@@ -3,6 +3,7 @@
 from typing import Protocol
 
 import pytest
+from msgspec.structs import replace
 
 from contracts import Certainty, Code, ErrorBody, RetryPolicy, method
 from contracts.codec import JSON
@@ -191,7 +192,7 @@ def test_a_server_that_wants_no_retry_gets_none(bank):
     headers = tuple(
         (name, b"never" if name == "rpc-retry-after" else value) for name, value in reply.headers
     )
-    bank.arrive(reply._replace(headers=headers))
+    bank.arrive(replace(reply, headers=headers))
 
     assert call.exception(0).code is Code.UNAVAILABLE
     assert call.exception().certainty is Certainty.NOT_EXECUTED
@@ -250,7 +251,7 @@ def test_a_servers_question_for_the_time_is_nothing_to_count(bank):
 def test_a_reply_to_an_attempt_that_was_not_made_is_foreign(bank):
     call = bank.client.pay.future(5)
     reply = bank.wire.last.reply(b"5")
-    bank.arrive(reply._replace(headers=(*reply.headers, ("rpc-attempt", b"999999999999"))))
+    bank.arrive(replace(reply, headers=(*reply.headers, ("rpc-attempt", b"999999999999"))))
 
     assert bank.channel.foreign_replies == 1
     assert not call.done()

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 import pytest
+from msgspec.structs import replace
 
 from contracts import Cancelled, Code, DeadlineExceeded, method
 from rpc.request import Cancel, decode_request
@@ -58,8 +59,9 @@ def changed(message: Message, **headers: bytes | None) -> Message:
     """Return `message` with other headers; None takes one away."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     kept = tuple(pair for pair in message.headers if pair[0] not in named)
-    return message._replace(
-        headers=kept + tuple((name, value) for name, value in named.items() if value is not None)
+    return replace(
+        message,
+        headers=kept + tuple((name, value) for name, value in named.items() if value is not None),
     )
 
 

@@ -13,6 +13,7 @@ from threading import Event, current_thread, main_thread
 from zlib import crc32
 
 import pytest
+from msgspec.structs import replace
 
 from transports.base import Address, Delivery, GroupState
 from transports.conformance import TransportConformance
@@ -118,23 +119,23 @@ def with_receiver(shared=None, inbox=None):
 class KeepsOneOfEachHeader(Sound):
     def send(self, address, message, on_sent, **options):
         headers = tuple(dict(message.headers).items())
-        self._inner.send(address, message._replace(headers=headers), on_sent, **options)
+        self._inner.send(address, replace(message, headers=headers), on_sent, **options)
 
 
 class TakesAnEmptyKeyForNone(Sound):
     def send(self, address, message, on_sent, **options):
-        self._inner.send(address, message._replace(key=message.key or None), on_sent, **options)
+        self._inner.send(address, replace(message, key=message.key or None), on_sent, **options)
 
 
 class Truncates(Sound):
     def send(self, address, message, on_sent, **options):
-        self._inner.send(address, message._replace(body=message.body[:500_000]), on_sent, **options)
+        self._inner.send(address, replace(message, body=message.body[:500_000]), on_sent, **options)
 
 
 class GivesTheWrongReceipt(Sound):
     def send(self, address, message, on_sent, **options):
         def wrong(outcome):
-            on_sent(outcome if isinstance(outcome, TransportError) else outcome._replace(offset=0))
+            on_sent(outcome if isinstance(outcome, TransportError) else replace(outcome, offset=0))
 
         self._inner.send(address, message, wrong, **options)
 
@@ -236,7 +237,7 @@ class RefusesWhatMustBeOnce(Sound):
 
 class PacksWithoutHeaders(Sound):
     def send(self, address, message, on_sent, *, packed=False, **options):
-        message = message._replace(headers=()) if packed else message
+        message = replace(message, headers=()) if packed else message
         self._inner.send(address, message, on_sent, **options)
 
 

@@ -1,8 +1,11 @@
 """From a URL to a transport: built in, installed by others, unknown, broken."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
+import msgspec
 import pytest
 
 import transports
@@ -113,7 +116,7 @@ def test_a_password_in_a_url_is_not_in_the_error():
     assert "secret" not in str(raised.value)
 
 
-def test_opening_memory_from_a_plain_folder_imports_neither_metadata_nor_kafka():
+def test_opening_memory_from_a_plain_folder_imports_neither_metadata_nor_kafka(tmp_path):
     script = (
         "import sys; from transports import open_transport; open_transport('memory://').close(1);"
         "dear = {'kafka', 'transports.kafka', 'importlib.metadata', 'structlog'};"
@@ -122,9 +125,16 @@ def test_opening_memory_from_a_plain_folder_imports_neither_metadata_nor_kafka()
     root = transports.__path__[0].removesuffix("/transports")
     command = [sys.executable, "-S", "-c", script]
 
-    # -S: no site-packages, so that neither installed metadata nor any dependency is there.
+    # -S: no site-packages, so that neither installed metadata nor any dependency is there but one.
+    (tmp_path / "msgspec").symlink_to(Path(msgspec.__file__).parent)
     done = subprocess.run(
-        command, cwd=root, capture_output=True, text=True, timeout=60, check=False
+        command,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
     assert (done.stdout, done.stderr) == ("[]\n", "")

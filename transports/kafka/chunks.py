@@ -45,7 +45,7 @@ class _Layout(NamedTuple):
 
 def _layout(message: Message, most_bytes: int) -> _Layout:
     """Raises `ValueError`."""
-    body, headers, key = message
+    body, headers, key = message.body, message.headers, message.key
     around = _OVERHEAD + len(key or b"")
     own = sum(_HEADER + len(name.encode()) + len(value) for name, value in headers)
     room = most_bytes - around
@@ -69,7 +69,7 @@ def split(message: Message, set_id: str, most_bytes: int) -> list[Message]:
     `set_id` are 16 hexadecimal digits. Raises `ValueError` where key and headers leave no room, or
     it would be too many.
     """
-    body, headers, key = message
+    body, headers, key = message.body, message.headers, message.key
     room, count, _ = _layout(message, most_bytes)
     chunks: list[Message] = []
     for index in range(count):

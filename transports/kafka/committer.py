@@ -31,7 +31,7 @@ class Committer:
 
     def commit(self, log: PartitionLog, delivery: Delivery, then: Callable[[bool], object]) -> None:
         """See `Delivery.commit`."""
-        _, _, offset, part = delivery.receipt
+        offset, part = delivery.receipt.offset, delivery.receipt.part
         with self._changed:
             verdict = self._verdict(log, offset, part, acked=delivery.acked)
             if verdict is None:

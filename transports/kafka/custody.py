@@ -31,13 +31,13 @@ class Share:
 
     def ack(self, delivery: Delivery) -> bool:
         """Take it out of flight; False if it is not."""
-        _, _, offset, part = delivery.receipt
-        return self._owner.settle(self.log, offset, part)
+        receipt = delivery.receipt
+        return self._owner.settle(self.log, receipt.offset, receipt.part)
 
     def begin(self, delivery: Delivery) -> None:
         """Note that work on it begins, where it is a suspect."""
-        _, _, offset, part = delivery.receipt
-        self._owner.begin(self.log, offset, part)
+        receipt = delivery.receipt
+        self._owner.begin(self.log, receipt.offset, receipt.part)
 
     def commit(self, delivery: Delivery, then: Callable[[bool], object]) -> None:
         """Tell when that is durable."""

@@ -56,7 +56,7 @@ def pack(
     total, last = 0, _NOTHING
     before: Headers = ()
     for message in messages:
-        body, headers, key = message
+        body, headers, key = message.body, message.headers, message.key
         shared = 0
         for one, other in zip(headers, before, strict=False):
             if one is not other and one != other:
@@ -150,16 +150,16 @@ def take_apart(record: Record) -> Sequence[Record]:
     What is no frame, or was taken out of one, stands for itself. A frame that makes no sense
     becomes one record with a problem.
     """
-    offset, timestamp, message, size, _, _, parts = record
-    if parts > 1 or not message.headers or message.headers[0][0] != COUNT:
+    message = record.message
+    if record.parts > 1 or not message.headers or message.headers[0][0] != COUNT:
         return (record,)
     try:
         messages = unpack(message)
     except ValueError as error:
         problem = f"the frame can't be read: {error}"
-        return (Record(offset, timestamp, _NOTHING, size, problem),)
-    count = len(messages)
-    share = size // count + 1
+        return (Record(record.offset, record.timestamp, _NOTHING, record.size, problem),)
+    offset, timestamp, count = record.offset, record.timestamp, len(messages)
+    share = record.size // count + 1
     return [
         Record(offset, timestamp, one, share, None, part, count)
         for part, one in enumerate(messages)

@@ -196,6 +196,5 @@ class _Answer:
 
 def _of_part(outcome: Receipt | TransportError, part: int) -> Receipt | TransportError:
     if isinstance(outcome, Receipt):
-        topic, partition, offset, _ = outcome
-        return Receipt(topic, partition, offset, part)
+        return Receipt(outcome.topic, outcome.partition, outcome.offset, part)
     return outcome

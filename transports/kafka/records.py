@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
+import msgspec
+
 from transports.base import Headers, Message
 
 __all__ = ["Base", "HeadersMemo", "Record", "read_records"]
@@ -17,7 +19,7 @@ _NOTHING = Message(b"")
 _SHORTEST = 6  # a byte for each field; what claims less was never a record, nor is what follows
 
 
-class Record(NamedTuple):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """One record as it came: its place, its time in milliseconds, and what it says."""
 
     offset: int

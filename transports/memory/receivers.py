@@ -106,7 +106,7 @@ class SharedReceiver(_Receiver):
 
     def ack(self, delivery: Delivery) -> bool:
         """Settle it, if it is held here."""
-        _, partition, offset, _ = delivery.receipt
+        partition, offset = delivery.receipt.partition, delivery.receipt.offset
         with self.arrived:
             settled = self._topic.ack(self._number, partition, offset)
             if settled:
@@ -116,7 +116,7 @@ class SharedReceiver(_Receiver):
 
     def owned(self, delivery: Delivery) -> bool:
         """Tell whether it is held here."""
-        _, partition, offset, _ = delivery.receipt
+        partition, offset = delivery.receipt.partition, delivery.receipt.offset
         with self.arrived:
             return self._topic.holds(self._number, partition, offset)
 

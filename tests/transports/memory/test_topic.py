@@ -90,7 +90,7 @@ class TopicMachine(RuleBasedStateMachine):
 
     def check_taken(self, member, records):
         for record in records:
-            _, partition, offset, _ = record.receipt
+            partition, offset = record.receipt.partition, record.receipt.offset
             held_there = {at: who for at, who in self.holders.items() if at[0] == partition}
 
             assert record.message == self.sent[partition][offset]
@@ -113,7 +113,8 @@ class TopicMachine(RuleBasedStateMachine):
 
     @rule(taking=takings)
     def ack(self, taking):
-        member, (_, partition, offset, _) = taking
+        member, receipt = taking
+        partition, offset = receipt.partition, receipt.offset
         holds = self.holders.get((partition, offset)) == member
 
         assert self.topic.ack(member, partition, offset) == holds
@@ -163,7 +164,8 @@ class TopicMachine(RuleBasedStateMachine):
         for member in self.here:
             self.topic.leave(member)
         self.topic.join(-2)
-        rest = [record.receipt[1:3] for record in self.topic.take(-2, 10**6, 10**6)]
+        left = [record.receipt for record in self.topic.take(-2, 10**6, 10**6)]
+        rest = [(receipt.partition, receipt.offset) for receipt in left]
         wanted = {(p, o) for p in self.sent for o in range(len(self.sent[p]))} - self.acked
 
         assert sorted(rest) == sorted(wanted), "lost or doubled"

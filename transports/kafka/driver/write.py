@@ -87,7 +87,7 @@ class BatchBuilder(MemoryRecordsBuilder):  # type: ignore[misc]  # kafka-python 
 
     def encoded(self, offset: int, timestamp_delta: int, message: Message) -> bytes:
         """Return a record of format version 2, its length first."""
-        body, headers, key = message
+        body, headers, key = message.body, message.headers, message.key
         # All headers but the last two are mostly those of the record before.
         shared = headers[:-2]
         if shared != self._shared:

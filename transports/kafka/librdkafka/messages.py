@@ -20,7 +20,7 @@ def check(place: Address, message: Message, limit: int) -> None:
 
     confluent-kafka crashes the process for headers that are not what it expects.
     """
-    body, headers, key = message
+    body, headers, key = message.body, message.headers, message.key
     size = _BATCH_OVERHEAD + _length(body) + (0 if key is None else _length(key))
     for name, value in headers:
         size += _HEADER_OVERHEAD + _name_length(name) + _length(value)

@@ -190,15 +190,15 @@ class Producer:
         """Hand a message to librdkafka. Under the lock."""
         place = put.place
         topic, partition = place
-        body, headers, key = put.message
+        message = put.message
         report = partial(self._report, put)
         try:
             self._handle.produce(
                 topic,
-                body,
-                key,
+                message.body,
+                message.key,
                 partition=partition or 0,
-                headers=list(headers),
+                headers=list(message.headers),
                 on_delivery=report,
             )
         except BufferError:
