@@ -215,7 +215,7 @@ def test_only_settled_offsets_are_committed_and_they_are_soon(kit, taken, eventu
     receiver = transport.receiver(Address(topic), shared=True)
     send(transport, topic, 5, partition=0)
     send(transport, topic, 3, partition=1)
-    by_place = {d.receipt[1:3]: d for d in taken(receiver, 8, ack=False)}
+    by_place = {(d.receipt.partition, d.receipt.offset): d for d in taken(receiver, 8, ack=False)}
     for place in [(0, 0), (0, 1), (0, 3), (1, 2)]:
         by_place[place].ack()
 
@@ -336,7 +336,7 @@ def test_a_poisonous_record_is_told_and_its_neighbours_come_within_a_second(
         transport.send(Address(topic, 0), message, lambda _: stored.release())
         assert together or stored.acquire(timeout=10)
     send(transport, topic, 1, partition=1)
-    got = {d.receipt[1:3]: d for d in taken(receiver, 5)}
+    got = {(d.receipt.partition, d.receipt.offset): d for d in taken(receiver, 5)}
 
     assert time.monotonic() - began < 1.5
     assert [got[0, n].problem is None for n in range(3)] == [True, False, True]
