@@ -80,7 +80,7 @@ def test_members_join_and_leave_and_every_message_is_handled_once(kit, eventuall
     def load():
         while not sending.wait(0.002):
             begun.append(Address(topic, len(begun) % 4))
-            transport.send(begun[-1], Message(b""), lambda o: sent.append(o[1:3]))
+            transport.send(begun[-1], Message(b""), lambda o: sent.append((o.partition, o.offset)))
 
     loading = threading.Thread(target=load)
     loading.start()

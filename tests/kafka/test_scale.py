@@ -52,7 +52,7 @@ def test_ten_thousand_calls_are_in_flight_from_one_event_loop(contract, opened):
         await asyncio.to_thread(server.start)
         return await asyncio.gather(*calls)
 
-    server = Server(implementation(), transport=opened())
+    server = Server(implementation(), transport=opened(), max_in_flight=10_000)
     with Channel(opened(), wait_for_ready=True) as channel:
         stub = Stub(echo, channel=channel)
         first = stub.echo.future("first")  # connected when this returns
@@ -76,6 +76,7 @@ def test_a_thousand_stubs_share_one_channel_and_its_threads(contract, opened):
         assert threading.active_count() <= threads
 
 
+@pytest.mark.timeout(300)  # each has a connection of its own to open
 def test_two_hundred_clients_share_sixteen_reply_partitions(contract, opened):
     echo, implementation = contract
     transport = opened()  # shared, so that it is inboxes that are many, not producers
