@@ -21,10 +21,12 @@ types: .venv/dev ## mypy --strict and pyright
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 unit: .venv/dev ## what needs no broker
-	$(BIN)/pytest -m "not kafka"
+	$(BIN)/pytest -m "not kafka and not alone" -n 2 --dist worksteal
+	$(BIN)/pytest -m "not kafka and alone"
 
 kafka: .venv/dev ## what needs a real Apache Kafka, which the tests start themselves
-	$(BIN)/pytest -m kafka
+	$(BIN)/pytest -m "kafka and not alone" -n 2 --dist worksteal
+	$(BIN)/pytest -m "kafka and alone"
 
 wheel: .venv/dev ## build the wheel, install it into an empty environment, make a call with it
 	$(BIN)/python tests/wheel/check.py

@@ -4,6 +4,10 @@ import json
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.alone
+
 KEYS = {"layer", "driver", "frames", "inflight", "payload", "style"}
 FIGURES = {"rps", "p50_ms", "p99_ms", "p999_ms", "client_cpu_us", "server_cpu_us"}
 

@@ -93,6 +93,7 @@ def silent(connection, seconds=0.2):
     return False
 
 
+@pytest.mark.alone
 def test_latency_is_added_each_way_and_costs_no_throughput(path):
     proxy, connection, _ = path
     proxy.set(Rules(delay=0.1))

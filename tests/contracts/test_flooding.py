@@ -109,6 +109,7 @@ def test_honest_values_of_any_number_pass(kind, values):
     assert len(JSON.decoder(kind)(body)) > 10_000
 
 
+@pytest.mark.alone
 def test_what_is_let_through_costs_little():
     ids = msgspec.json.encode(IDS[: HARMLESS // 40])
     points = [(n, n) for n in range(UNCHECKED // 20)]
@@ -142,6 +143,7 @@ class Many(RpcError, code=Code.NOT_FOUND):
     ids: set[uuid.UUID]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("ids", "kind"), [(IDS, RpcError), (IDS[:5], Many)])
 def test_the_details_of_an_error_are_looked_at_too(ids, kind):
     body = ErrorBody(Code.NOT_FOUND.value, "Many", "", {"ids": [str(each) for each in ids]})

@@ -105,6 +105,7 @@ def test_every_container_of_msgpack_counts(code):
     assert not msgpack_too_deep(code * 100 + b"\xc0")
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "body",
     [
@@ -123,6 +124,7 @@ def test_a_mebibyte_of_anything_is_looked_through_in_time(body):
     assert time.thread_time() - began < 1.0
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("body", [b"\x80" * (1 << 20), b"\x91" * (1 << 20), b"\xdf" * (1 << 20)])
 def test_a_mebibyte_of_msgpack_is_looked_through_in_time(body):
     began = time.thread_time()

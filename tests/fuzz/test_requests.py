@@ -212,6 +212,7 @@ LARGE = {
 }
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", LARGE)
 def test_a_mebibyte_of_malice_is_answered_soon_and_in_bounded_memory(counter, request_of, name):
     method, content_type, body = LARGE[name]

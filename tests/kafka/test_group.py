@@ -294,6 +294,7 @@ def test_a_first_member_joins_once(kit):
     assert [entry["partitions"] for entry in joined] == [[0, 1]]
 
 
+@pytest.mark.alone
 def test_receive_returns_as_soon_as_something_comes(kit, taken):
     topic, transport = kit.topic(12), kit.transport()
     receiver = transport.receiver(Address(topic), shared=True)
@@ -426,6 +427,7 @@ def test_closing_is_bounded_and_ends_who_waits(kit, eventually):
     receiver.close(3)
 
 
+@pytest.mark.alone
 def test_a_deleted_topic_is_told_and_made_anew_it_is_read(kit, taken, eventually):
     topic, transport = kit.topic(1), kit.transport(**QUICK, address_timeout=0.5)
     receiver = transport.receiver(Address(topic), shared=True)

@@ -56,6 +56,7 @@ def test_a_topic_of_ours_takes_no_bomb(kit, throw, topic_prefix):
         throw(topic)
 
 
+@pytest.mark.alone
 def test_a_bomb_in_a_topic_of_others_is_stepped_over_and_its_followers_come_in_time(
     served, throw, taken, monkeypatch
 ):
@@ -88,6 +89,7 @@ def _watched(decompressobj, sizes):
     return Watched
 
 
+@pytest.mark.alone
 def test_a_batch_that_fails_its_checksum_holds_its_followers_up_for_less_than_a_second(
     served, taken, monkeypatch
 ):
@@ -108,6 +110,7 @@ def test_a_batch_that_fails_its_checksum_holds_its_followers_up_for_less_than_a_
     assert time.monotonic() - began < SOON
 
 
+@pytest.mark.alone
 def test_odd_headers_hold_nobody_up(served, taken, raw_name):
     _, send, receiver = served
     odd = (

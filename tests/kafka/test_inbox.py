@@ -148,6 +148,7 @@ def test_closing_ends_who_waits_at_once(kit):
     assert time.monotonic() - began < 2
 
 
+@pytest.mark.alone
 def test_waiting_costs_little(kit):
     inbox = kit.transport(client_id="idle").receiver(Address(kit.topic(1)), shared=False)
     clocks = [

@@ -101,6 +101,7 @@ def cpu_share(thread, seconds):
     return (time.clock_gettime(clock) - used) / (time.monotonic() - began)
 
 
+@pytest.mark.alone
 def test_stock_spins_while_a_broker_takes_its_time(lonely, sender, frozen, topic_prefix):
     producer = KafkaProducer(
         bootstrap_servers=lonely.bootstrap,
@@ -122,6 +123,7 @@ def test_stock_spins_while_a_broker_takes_its_time(lonely, sender, frozen, topic
     assert share > 0.3
 
 
+@pytest.mark.alone
 def test_a_sender_rests_while_a_broker_takes_its_time(sender, frozen, topic_prefix):
     transport, topic = sender(partitions=2), f"{topic_prefix}.two"
     transport.prepare(Address(topic), 10)

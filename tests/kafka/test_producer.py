@@ -174,6 +174,7 @@ def test_a_partition_that_is_not_there_delays_no_other(kit, outcome_of):
     assert told == []
 
 
+@pytest.mark.alone
 def test_stock_burns_a_core_over_a_deleted_topic(kit, eventually):
     topic = kit.topic(1)
     producer = KafkaProducer(bootstrap_servers=kit.bootstrap, **STOCK)
@@ -187,6 +188,7 @@ def test_stock_burns_a_core_over_a_deleted_topic(kit, eventually):
     producer.close(timeout=1)
 
 
+@pytest.mark.alone
 def test_a_deleted_topic_is_told_soon_and_burns_nothing(kit, outcome_of, eventually):
     topic, other, transport = kit.topic(1), kit.topic(1), kit.transport(address_timeout=1)
     outcome_of(transport, Address(topic), Message(b"warm"))
@@ -218,6 +220,7 @@ def test_what_waits_for_a_deleted_topic_is_failed_and_what_comes_after_it_is_bac
     eventually(lambda: isinstance(outcome_of(transport, Address(topic), Message(b"back")), Receipt))
 
 
+@pytest.mark.alone
 def test_a_topic_that_is_not_there_fails_within_its_time_and_then_at_once(kit, outcome_of):
     transport = kit.transport(address_timeout=1)
     nowhere = Address("test-nowhere")
@@ -278,6 +281,7 @@ def test_messages_without_a_key_are_spread_evenly(kit):
     assert max(shares) < 650
 
 
+@pytest.mark.alone
 def test_sending_never_waits_though_nobody_answers():
     transport = KafkaTransport(KafkaConfig(bootstrap=("127.0.0.1:1",), connect_timeout=0.5))
     began = time.monotonic()

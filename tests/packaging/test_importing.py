@@ -6,6 +6,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
+
 MOST = 0.150
 """Seconds that `import rpc` may take, everything it imports included, once it is compiled."""
 ATTEMPTS = 20
@@ -32,6 +34,7 @@ def seconds_to_import(compiled: Path) -> float:
     return int(line.split("|")[1]) / 1e6
 
 
+@pytest.mark.alone
 def test_importing_rpc_is_quick(tmp_path):
     seconds_to_import(tmp_path)  # compiles
     best = seconds_to_import(tmp_path)

@@ -20,6 +20,7 @@ from transports.kafka.commits import Round, Told, tell
 from transports.kafka.committer import Committer
 from transports.kafka.config import KafkaConfig
 from transports.kafka.custody import Share
+from transports.kafka.fit_topics import FitTopics
 from transports.kafka.fork import check_not_forked
 from transports.kafka.handout import Handout, Source
 from transports.kafka.ledger import Claim
@@ -27,7 +28,6 @@ from transports.kafka.offsets import Offsets
 from transports.kafka.partition_log import PartitionLog
 from transports.kafka.records import Record
 from transports.kafka.session import Session
-from transports.kafka.topics import ensure_topic
 from transports.log import get_logger
 
 __all__ = ["SharedReceiver"]
@@ -42,8 +42,8 @@ _LAPSED = 0.05
 class SharedReceiver:
     """Receives a share of what is sent to a topic. See `Receiver`."""
 
-    def __init__(self, config: KafkaConfig, topic: str) -> None:
-        ensure_topic(config, topic, "request", "READ", config.connect_timeout)
+    def __init__(self, config: KafkaConfig, topics: FitTopics, topic: str) -> None:
+        topics.partitions(topic, "request", "READ", config.connect_timeout)
         self._pid = os.getpid()
         self._config = config
         self._topic = topic

@@ -17,8 +17,8 @@ from transports.kafka.chunks import is_chunk
 from transports.kafka.clients import Reader, UnreadableBatch
 from transports.kafka.config import KafkaConfig
 from transports.kafka.drivers import driver
+from transports.kafka.fit_topics import FitTopics
 from transports.kafka.fork import check_not_forked
-from transports.kafka.topics import ensure_topic
 from transports.kafka.unreadable import Strikes
 from transports.log import get_logger
 
@@ -34,9 +34,9 @@ _SLICE = 0.5
 class Inbox:
     """Receives what is sent to one partition from now on. See `Receiver`."""
 
-    def __init__(self, config: KafkaConfig, address: Address) -> None:
+    def __init__(self, config: KafkaConfig, topics: FitTopics, address: Address) -> None:
         topic, partition = address
-        partitions = ensure_topic(config, topic, "reply", "READ", config.connect_timeout)
+        partitions = topics.partitions(topic, "reply", "READ", config.connect_timeout)
         if partition is None:
             partition = random.randrange(partitions)  # noqa: S311 - any will do
         if not 0 <= partition < partitions:

@@ -10,16 +10,16 @@ from transports.kafka.connection import connect, driver_settings
 from transports.kafka.driver import kafka_errors
 from transports.kafka.driver.admin import Admin, TopicFacts
 from transports.kafka.errors import topic_failure
+from transports.kafka.fit_topics import TopicPurpose
 from transports.log import get_logger
 
-__all__ = ["Purpose", "TopicPlan", "ensure_topic", "most_bytes", "plan_topic"]
+__all__ = ["TopicPlan", "ensure_topic", "most_bytes", "plan_topic"]
 
 _log = get_logger(__name__)
 _LOOK_AGAIN = 0.03
 _DEAD_LETTER_PARTITIONS = 3
 _REASON_BYTES = 16_384
 
-Purpose = Literal["request", "reply", "dead letter"]
 _RIGHTS: Mapping[str, str] = {"READ": "Read", "WRITE": "Write"}
 
 
@@ -40,12 +40,12 @@ class TopicPlan(NamedTuple):
         )
 
 
-def most_bytes(config: KafkaConfig, purpose: Purpose) -> int:
+def most_bytes(config: KafkaConfig, purpose: TopicPurpose) -> int:
     """Return how large a message a topic takes: a dead letter has its reason with it."""
     return config.max_message_bytes + (_REASON_BYTES if purpose == "dead letter" else 0)
 
 
-def plan_topic(config: KafkaConfig, topic: str, purpose: Purpose, brokers: int) -> TopicPlan:
+def plan_topic(config: KafkaConfig, topic: str, purpose: TopicPurpose, brokers: int) -> TopicPlan:
     """Return what fits `purpose` on a cluster of so many brokers.
 
     Broker time on records is what deadlines are measured by; `uncompressed` makes the broker check
@@ -75,7 +75,7 @@ def plan_topic(config: KafkaConfig, topic: str, purpose: Purpose, brokers: int) 
 def ensure_topic(
     config: KafkaConfig,
     topic: str,
-    purpose: Purpose,
+    purpose: TopicPurpose,
     right: Literal["READ", "WRITE"],
     timeout: float,
 ) -> int:

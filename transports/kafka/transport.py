@@ -7,7 +7,7 @@ path and to the receivers.
 import threading
 import time
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from transports.base import (
     Address,
@@ -21,6 +21,7 @@ from transports.base import (
 from transports.errors import AddressUnknown, ConfigurationError, TransportClosed
 from transports.forks import renew_in_child
 from transports.kafka.config import KafkaConfig
+from transports.kafka.fit_topics import FitTopics, TopicPurpose
 from transports.kafka.fork import AFTER_FORK
 from transports.kafka.group_watch import GroupWatch
 from transports.kafka.producer import SendPath
@@ -45,6 +46,7 @@ class KafkaTransport(Transport):
         self._receivers: list[Inbox | SharedReceiver] = []
         self._sends = SendPath(config)
         self._groups = GroupWatch(config)
+        self._topics = FitTopics(config)
         renew_in_child(self)
 
     @property
@@ -77,16 +79,11 @@ class KafkaTransport(Transport):
         Whoever reads it takes messages in chunks, where `max_chunked_bytes` says so.
         """
         self._check_open()
-        from transports.kafka.topics import (  # noqa: PLC0415 - imports kafka-python
-            ensure_topic,
-            most_bytes,
-        )
+        from transports.kafka.topics import most_bytes  # noqa: PLC0415 - imports kafka-python
 
         topic, partition = address
-        kind: Literal["request", "dead letter"] = (
-            "dead letter" if purpose == "dead letters" else "request"
-        )
-        partitions = ensure_topic(self._config, topic, kind, "WRITE", timeout)
+        kind: TopicPurpose = "dead letter" if purpose == "dead letters" else "request"
+        partitions = self._topics.partitions(topic, kind, "WRITE", timeout)
         if purpose == "dead letters":
             self._sends.take(topic, most_bytes(self._config, kind))
         self._sends.allow_chunks(topic)
@@ -144,7 +141,7 @@ class KafkaTransport(Transport):
         if not shared:
             from transports.kafka.inbox import Inbox  # noqa: PLC0415 - imports kafka-python
 
-            return Inbox(self._config, address)
+            return Inbox(self._config, self._topics, address)
         if address.partition is not None:
             raise ConfigurationError(
                 f"a shared receiver takes the whole topic {address.topic}: the group shares out "
@@ -152,7 +149,7 @@ class KafkaTransport(Transport):
             )
         from transports.kafka.group import SharedReceiver  # noqa: PLC0415 - imports kafka-python
 
-        return SharedReceiver(self._config, address.topic)
+        return SharedReceiver(self._config, self._topics, address.topic)
 
     def _check_open(self) -> None:
         if self._closed is not None:

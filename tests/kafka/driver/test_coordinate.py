@@ -210,6 +210,7 @@ def test_leaving_in_the_middle_of_a_join_lets_the_others_go_on_at_once(kit, memb
     assert time.monotonic() - began < 3
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("coordinator", "bounds"),
     [(ConsumerCoordinator, (200, 10**6)), (SteadyCoordinator, (1, 40))],
