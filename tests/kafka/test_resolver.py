@@ -12,7 +12,8 @@ from transports.errors import (
     TransportClosed,
     Unreachable,
 )
-from transports.kafka.resolver import Resolver, TopicState, Waiting, judge
+from transports.kafka.resolver import Resolver, Waiting
+from transports.kafka.topic_state import TopicState, judge
 
 TWO = TopicState((0, 1), (0, 1))
 NONE = TopicState((), ())

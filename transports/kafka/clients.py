@@ -11,7 +11,7 @@ from transports.base import Address, Message, OnSent
 from transports.kafka.commits import Round
 from transports.kafka.ledger import Claim, Note, Offer
 from transports.kafka.records import Record
-from transports.kafka.resolver import Topics
+from transports.kafka.topic_state import Topics
 
 __all__ = [
     "LostMembership",

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from transports.kafka.chunk_offsets import ChunkOffsets
 from transports.kafka.ledger import LIMIT, SPAN, SUSPECT, Claim, Note, position, write
+from transports.kafka.parts import Parts
 
 __all__ = ["Mark", "PartitionLog"]
 
@@ -32,26 +33,6 @@ class Mark(NamedTuple):
     def covers(self, offset: int, part: int = 0) -> bool:
         """Whether it says of a settled message that it is."""
         return offset < self.offset or self.note.settles_part(offset, part)
-
-
-class _Frame:
-    """The parts of one record, a bit for each."""
-
-    __slots__ = ("every", "handed", "left", "share")
-
-    def __init__(self, parts: int, settled: int, share: int) -> None:
-        self.every = (1 << parts) - 1
-        self.left = self.every & ~settled
-        """Those that are not settled."""
-        self.handed = 0
-        """Those that were taken."""
-        self.share = share
-        """Bytes of each."""
-
-    @property
-    def in_flight(self) -> int:
-        """How many are."""
-        return (self.left & self.handed).bit_count()
 
 
 class PartitionLog:
@@ -83,7 +64,7 @@ class PartitionLog:
         """The group's committed offset, as far as is known."""
         self.pending_bytes = 0
         self._pending: dict[int, int] = {}
-        self._frames: dict[int, _Frame] = {}
+        self._frames: dict[int, Parts] = {}
         self._chunks = ChunkOffsets()
         self._in_flight = 0
         self._high = -1
@@ -149,7 +130,7 @@ class PartitionLog:
                 self._in_flight += 1
                 self.pending_bytes += size
                 return True
-            frame = _Frame(parts, self._inherited_parts.get(offset, 0), size)
+            frame = Parts(parts, self._inherited_parts.get(offset, 0), size)
             if not frame.left:
                 self._version += 1
                 return False

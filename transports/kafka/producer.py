@@ -24,7 +24,8 @@ from transports.kafka.drivers import driver
 from transports.kafka.outbox import Outbox
 from transports.kafka.partition_queue import Entry
 from transports.kafka.partitioner import StickySpread, partition_for_key
-from transports.kafka.resolver import Resolver, Topics, Waiting
+from transports.kafka.resolver import Resolver, Waiting
+from transports.kafka.topic_state import Topics
 from transports.log import get_logger
 
 __all__ = ["SendPath"]

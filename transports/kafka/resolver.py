@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from transports.base import Address, Message, OnSent
 from transports.errors import (
@@ -20,9 +20,10 @@ from transports.errors import (
     TransportError,
     Unreachable,
 )
+from transports.kafka.topic_state import Topics, judge
 from transports.log import get_logger
 
-__all__ = ["Resolver", "TopicState", "Topics", "Waiting", "judge"]
+__all__ = ["Resolver", "Waiting"]
 
 _log = get_logger(__name__)
 _LOOK_AGAIN = 0.1
@@ -34,26 +35,6 @@ _GRACE = 0.3
 """What the thread gets to end in, when the time for closing was used up by waiting."""
 
 
-class TopicState(NamedTuple):
-    """What the brokers last said about a topic."""
-
-    partitions: tuple[int, ...]
-    """All its partitions in order; empty when the topic is not known."""
-    led: tuple[int, ...]
-    """Those that have a leader, or all where none has."""
-    unauthorized: bool = False
-
-
-class Topics(Protocol):
-    """Who can be asked about topics."""
-
-    @property
-    def trouble(self) -> BaseException | None: ...
-    def state(self, topic: str) -> TopicState: ...
-    def ask(self, topic: str) -> None: ...
-    def forget(self, topic: str, error: BaseException) -> None: ...
-
-
 class Waiting(NamedTuple):
     """One message that waits."""
 
@@ -63,31 +44,6 @@ class Waiting(NamedTuple):
     avoid: Collection[int] = ()
     once: bool = False
     packed: bool = False
-
-
-def judge(
-    place: Address, state: TopicState, waited: float, patience: float
-) -> TransportError | bool:
-    """Return whether `place` is known by now, or why nobody should wait longer for it."""
-    if state.unauthorized:
-        return NotAuthorized(
-            f"no right to see topic {place.topic}; allow it: kafka-acls.sh --add "
-            f"--allow-principal User:... --operation Describe --operation Write "
-            f"--topic {place.topic}"
-        )
-    if place.partition is None and state.partitions:
-        return True
-    if place.partition in state.partitions:
-        return True
-    if waited < patience:
-        return False
-    if state.partitions:
-        return AddressUnknown(
-            f"topic {place.topic} has {len(state.partitions)} partitions, and no {place.partition}"
-        )
-    return AddressUnknown(
-        f"topic {place.topic} does not exist; create it, or start what serves it first"
-    )
 
 
 class _Queue(NamedTuple):

@@ -27,7 +27,7 @@ from transports.kafka.driver.accumulate import Accumulator, Batch
 from transports.kafka.driver.client import Client
 from transports.kafka.driver.write import RecordTooLarge
 from transports.kafka.errors import indefinite, sending
-from transports.kafka.resolver import TopicState
+from transports.kafka.topic_state import TopicState
 from transports.log import get_logger
 from transports.outcome import tell
 

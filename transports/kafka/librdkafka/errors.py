@@ -13,8 +13,30 @@ from transports.kafka.clients import LostMembership, NoteTooLong
 from transports.kafka.driver import kafka_errors
 from transports.kafka.errors import connecting, group_failure, indefinite, sending, topic_failure
 
-__all__ = ["cause", "connecting", "definite", "error_of", "not_sent", "reading", "told_of"]
+__all__ = [
+    "FOR_COMPANY",
+    "TOPIC_CHANGED",
+    "cause",
+    "connecting",
+    "definite",
+    "error_of",
+    "not_sent",
+    "reading",
+    "told_of",
+]
 
+TOPIC_CHANGED = frozenset(
+    {KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART}
+)
+"""After which brokers are to be asked for the topic again."""
+FOR_COMPANY = frozenset(
+    {
+        KafkaError._INVALID_DIFFERENT_RECORD,
+        KafkaError.INVALID_RECORD,
+        KafkaError.MSG_SIZE_TOO_LARGE,
+    }
+)
+"""What is said of all of a batch, though it may be the fault of one, or of none by itself."""
 _TOPIC_GONE = frozenset({KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
 _LOST = frozenset(
     {

@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from transports.kafka.librdkafka.errors import error_of
 from transports.kafka.librdkafka.handle import Trouble
-from transports.kafka.resolver import TopicState
+from transports.kafka.topic_state import TopicState
 
 __all__ = ["KnownTopics", "Place"]
 

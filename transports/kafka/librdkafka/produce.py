@@ -23,7 +23,13 @@ from transports.base import Address, Message, OnSent, Receipt
 from transports.errors import SendUncertain, TransportClosed, TransportError, Unreachable
 from transports.kafka.broker_clock import BrokerClock
 from transports.kafka.config import KafkaConfig
-from transports.kafka.librdkafka.errors import definite, error_of, not_sent
+from transports.kafka.librdkafka.errors import (
+    FOR_COMPANY,
+    TOPIC_CHANGED,
+    definite,
+    error_of,
+    not_sent,
+)
 from transports.kafka.librdkafka.flusher import Flusher
 from transports.kafka.librdkafka.handle import (
     Trouble,
@@ -34,7 +40,7 @@ from transports.kafka.librdkafka.handle import (
 )
 from transports.kafka.librdkafka.known import KnownTopics
 from transports.kafka.librdkafka.messages import check
-from transports.kafka.resolver import TopicState
+from transports.kafka.topic_state import TopicState
 from transports.log import get_logger
 from transports.outcome import tell
 
@@ -45,21 +51,6 @@ _POLL = 0.5
 _LEARN_EVERY = 0.05
 _END = 1.0
 _LOG_APPEND_TIME = 2
-_TOPIC_CHANGED = frozenset(
-    {
-        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - public, by their documentation
-        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - likewise
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-    }
-)
-_FOR_COMPANY = frozenset(
-    {
-        KafkaError._INVALID_DIFFERENT_RECORD,  # noqa: SLF001 - likewise
-        KafkaError.INVALID_RECORD,
-        KafkaError.MSG_SIZE_TOO_LARGE,
-    }
-)
-"""What is said of all of a batch, though it may be the fault of one, or of none by itself."""
 
 
 class _Put(NamedTuple):
@@ -215,11 +206,11 @@ class Producer:
         if error is None:
             self._acked(put, now, record)
         else:
-            if error.code() in _TOPIC_CHANGED:
+            if error.code() in TOPIC_CHANGED:
                 self._known.ask(place.topic)
             proven = definite(error, now - put.began, self._retry_after)
             doubtful = put.doubtful or not proven
-            if error.code() in _FOR_COMPANY and not (alone or (put.once and doubtful)):
+            if error.code() in FOR_COMPANY and not (alone or (put.once and doubtful)):
                 self._outcasts.append(put._replace(alone=True, doubtful=doubtful))
             else:
                 topic, partition = place.topic, place.partition or 0
