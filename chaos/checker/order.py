@@ -15,8 +15,14 @@ def key_order(run: Run) -> Iterator[Violation]:
     """I9: requests of one key are first started in the order of their places, one at a time.
 
     A replay by the next owner starts them again, which is not looked at; nor is the order of what
-    is started without a word on where it stands.
+    is started without a word on where it stands. What the owner before had refused, or found too
+    late, the next one may still run, if it goes on from there: it starts again what came behind.
     """
+    started = {
+        (event["process"], *_place(event)): event["at"]  # the last time
+        for event in run.sequence("start")
+        if "offset" in event
+    }
     highest: dict[tuple[str, int, str], Event] = {}
     seen: set[tuple[str, int, int, int]] = set()
     running: dict[tuple[str, str, str], Event] = {}
@@ -37,17 +43,24 @@ def key_order(run: Run) -> Iterator[Violation]:
         running[lane] = event
         if "offset" not in event:
             continue
-        place = (event["topic"], event["partition"], *_within(event))
+        place = _place(event)
         if place in seen:
             continue
         seen.add(place)
         which = (event["topic"], event["partition"], event["key"])
         before = highest.get(which)
         if before is not None and _within(before) > _within(event):
+            if started.get((event["process"], *_place(before)), 0.0) > event["at"]:
+                continue
             what = f"key {event['key']}: {event['offset']} is started after {before['offset']}"
             yield Violation("I9", event["call"], what, (before, event))
         else:
             highest[which] = event
+
+
+def _place(event: Event) -> tuple[str, int, int, int]:
+    """Return where something stands."""
+    return event["topic"], event["partition"], *_within(event)
 
 
 def _within(event: Event) -> tuple[int, int]:

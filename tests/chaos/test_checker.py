@@ -662,6 +662,24 @@ def test_messages_of_one_frame_are_told_apart():
     assert found(framed(Story())) == set()
 
 
+@pytest.mark.parametrize(("replayed", "broken"), [(True, set()), (False, {"I9"})])
+def test_what_one_owner_refused_the_next_may_run_if_it_repeats_what_came_behind(replayed, broken):
+    story = Story()
+    story.invoke("d3", 6.0, offset=5, mode="keyed", key="x")
+    story.invoke("d4", 6.1, offset=6, mode="keyed", key="x")
+    story.start("d4", 6.2, offset=6, key="x")
+    story.finish("d4", 6.25)
+    story.start("d3", 6.4, server=TWO, offset=5, key="x")
+    story.finish("d3", 6.45, server=TWO)
+    if replayed:
+        story.start("d4", 6.5, server=TWO, offset=6, key="x")
+        story.finish("d4", 6.55, server=TWO)
+    story.end("d3", 6.6)
+    story.end("d4", 6.6)
+
+    assert found(story) & {"I9"} == broken
+
+
 def test_the_order_of_one_key_within_a_frame_is_looked_at():
     assert found(framed(Story(), parts=(1, 0))) == {"I9"}
 
