@@ -1,6 +1,7 @@
 """Sending: nothing that one message meets may harm another, and every one is told its outcome."""
 
 import os
+import queue
 import subprocess
 import sys
 import textwrap
@@ -448,3 +449,15 @@ def test_a_forked_child_is_told_to_open_its_own_and_the_parent_goes_on(kit):
         "child receives: this transport was opened before a fork; open another one in the child",
         "parent Receipt",
     ], ran.stderr
+
+
+def test_what_the_sender_puts_by_itself_wakes_it_no_more(kit, outcome_of, monkeypatch):
+    topic, transport = kit.topic(1), kit.transport()
+    outcome_of(transport, Address(topic, 0), Message(b"warm"))
+    client, told, by = transport._sends._producer._client, queue.Queue(), []
+    wakeup = client.wakeup
+    monkeypatch.setattr(client, "wakeup", lambda: by.append(threading.current_thread()) or wakeup())
+    transport.send(Address(topic, 0), Message(b"packed"), told.put, packed=True)
+
+    assert isinstance(told.get(timeout=10), Receipt)
+    assert by == [threading.current_thread()]

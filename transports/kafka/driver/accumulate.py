@@ -73,6 +73,8 @@ class Accumulator(RecordAccumulator):  # type: ignore[misc]  # kafka-python is u
     """Called when the sender looks what is to be sent: what is put now goes too."""
     rung = False
     """Whether something was begun since the sender looked."""
+    flushing = False
+    """Whether the sender's thread is in `before_ready`: what it puts now it will find by itself."""
 
     def ready(self, cluster: Any, now: float | None = None) -> Any:
         """Tell which nodes have something to be sent to them. On the sender's thread.
@@ -84,7 +86,11 @@ class Accumulator(RecordAccumulator):  # type: ignore[misc]  # kafka-python is u
             self.rung = False
             time.sleep(0)
         if self.before_ready is not None:
-            self.before_ready()
+            self.flushing = True
+            try:
+                self.before_ready()
+            finally:
+                self.flushing = False
         return super().ready(cluster, now=now)
 
     def put(self, tp: Any, message: Message, on_sent: OnSent, limit: int, *, once: bool) -> bool:

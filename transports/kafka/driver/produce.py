@@ -264,6 +264,8 @@ class Producer:
 
     def _ring(self, tp: Any) -> None:
         """Wake the sender, unless the leader's connection is full: its reply will do that."""
+        if self._accumulator.flushing and threading.get_ident() == self._sender.ident:
+            return
         self._accumulator.rung = True
         connection = self._client._manager._conns.get(self._cluster.leader_for_partition(tp))
         if connection is None or not connection.paused:
