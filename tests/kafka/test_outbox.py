@@ -101,6 +101,28 @@ def test_what_comes_while_one_is_under_way_goes_together_when_that_is_acknowledg
     }
 
 
+def test_one_message_after_the_other_goes_without_waking_anybody(sender):
+    sender.send(b"a")
+    sender.writer.answer(0, Receipt(*PLACE, 10))
+    sender.writer.awake = False
+    sender.send(b"b")
+
+    assert sender.writer.written == [[b"a"], [b"b"]]
+
+
+def test_after_some_that_went_together_the_driver_is_waited_for_again(sender):
+    sender.send(b"a", b"b", b"c")
+    sender.writer.answer(0, Receipt(*PLACE, 10))
+    sender.writer.answer(1, Receipt(*PLACE, 11))
+    sender.writer.awake = False
+    sender.send(b"d", b"e")
+    before = list(sender.writer.written)
+    sender.outbox.flush()
+
+    assert before == [[b"a"], [b"b", b"c"]]
+    assert sender.writer.written[2:] == [[b"d", b"e"]]
+
+
 def test_what_comes_before_the_driver_is_ready_goes_together(sender):
     sender.writer.awake = False
     sender.send(b"a", b"b")

@@ -78,6 +78,8 @@ class Outbox:
         self._partitions: dict[Address, _Partition] = {}
         self._ready: deque[_Partition] = deque()
         self._closed = False
+        self._alone = False
+        """Whether what was written last was one message alone."""
 
     def knows(self, place: Address) -> bool:
         """Whether anything was packed for that partition: what is not has to keep its turn."""
@@ -104,7 +106,9 @@ class Outbox:
         entry = Entry(message, on_sent, once, packed, self._clock())
         with partition.lock:
             drain = partition.queue.put(entry)
-        if drain:
+        if drain and self._alone:  # likely it is so again: calls come one after the other
+            self._flush(partition)
+        elif drain:
             self._ready.append(partition)
             self._writer.wake(place)
             if self._closed:  # perhaps nobody is awake any more
@@ -132,6 +136,7 @@ class Outbox:
                 entries: Sequence[Entry] = partition.queue.drain(forced=forced)
             if not entries:
                 return
+            self._alone = len(entries) == 1
             late = self._clock() - self._patience
             if entries[0].since < late:
                 self._give_up(partition, [entry for entry in entries if entry.since < late])
