@@ -1,7 +1,9 @@
 """`make chaos`: break a real Kafka, servers and clients by a seed, and check every promise."""
 
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from chaos.fleet import RunFailed
 from chaos.report import failed_calls, report
 from chaos.run import Plan, execute
 from chaos.schedule import kinds
+
+MEMORY = Path("/dev/shm")
 
 
 @click.command(help=__doc__)
@@ -56,22 +60,40 @@ def main(  # noqa: PLR0917 - click passes them by name
         skew=skew,
         settings=setting,
     )
-    folder = out or Path("build") / f"chaos-{brokers}-{seed}"
+    keep = out or Path("build") / f"chaos-{brokers}-{seed}"
     console.print(f"seed {seed}: {plan.command}", soft_wrap=True)
+    folder = _in_memory(keep.name)
     try:
         execute(plan, folder, console.print)
     except RunFailed as failure:
-        console.print(f"the run failed: {failure}\nits files: {folder}\nagain: {plan.command}")
+        console.print(f"the run failed: {failure}\nits files: {keep}\nagain: {plan.command}")
         sys.exit(2)
-    verdict = check_run(folder)
-    page = folder.with_name(f"{folder.name}.md")
-    page.write_text(report(plan, folder, verdict), "utf-8")
+    finally:
+        _move(folder, keep)
+    verdict = check_run(keep)
+    page = keep.with_name(f"{keep.name}.md")
+    page.write_text(report(plan, keep, verdict), "utf-8")
     console.print(str(verdict), markup=False, highlight=False, soft_wrap=True)
-    failed = failed_calls(folder, must_succeed)
+    failed = failed_calls(keep, must_succeed)
     for how, count in failed.items():
         console.print(f"FAILED: {count} calls of {how}", highlight=False)
     console.print(f"report: {page}\nagain: {plan.command}", soft_wrap=True)
     sys.exit(bool(failed) or not verdict.passed)
+
+
+def _in_memory(name: str) -> Path:
+    """Return a folder for witnesses where no write waits for a disk.
+
+    Brokers that start again keep a disk busy for seconds, in which a process that writes what it
+    does would stand still.
+    """
+    return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=MEMORY if MEMORY.is_dir() else None))
+
+
+def _move(folder: Path, to: Path) -> None:
+    shutil.rmtree(to, ignore_errors=True)
+    to.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(folder, to)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,10 @@ __all__ = ["commits", "key_order", "ownership"]
 def key_order(run: Run) -> Iterator[Violation]:
     """I9: requests of one key are first started in the order of their places, one at a time.
 
-    A replay by the next owner starts them again, which is not looked at; nor is the order of what
-    is started without a word on where it stands. What the owner before had refused, or found too
-    late, the next one may still run, if it goes on from there: it starts again what came behind.
+    A replay by the next owner starts them again, which is not looked at, nor is a second record of
+    one that was started; nor is the order of what is started without a word on where it stands.
+    What the owner before had refused, or found too late, the next one may still run, if it goes on
+    from there: it starts again what came behind.
     """
     started = {
         (event["process"], *_place(event)): event["at"]  # the last time
@@ -24,7 +25,7 @@ def key_order(run: Run) -> Iterator[Violation]:
         if "offset" in event
     }
     highest: dict[tuple[str, int, str], Event] = {}
-    seen: set[tuple[str, int, int, int]] = set()
+    seen: set[str] = set()
     running: dict[tuple[str, str, str], Event] = {}
     lanes: dict[tuple[str, str], tuple[str, str, str]] = {}
     for event in run.sequence("start", "finish"):
@@ -43,10 +44,9 @@ def key_order(run: Run) -> Iterator[Violation]:
         running[lane] = event
         if "offset" not in event:
             continue
-        place = _place(event)
-        if place in seen:
+        if event["call"] in seen:
             continue
-        seen.add(place)
+        seen.add(event["call"])
         which = (event["topic"], event["partition"], event["key"])
         before = highest.get(which)
         if before is not None and _within(before) > _within(event):

@@ -680,6 +680,18 @@ def test_what_one_owner_refused_the_next_may_run_if_it_repeats_what_came_behind(
     assert found(story) & {"I9"} == broken
 
 
+def test_a_second_record_of_a_request_that_was_started_has_no_order():
+    story = Story()
+    story.invoke("d3", 6.0, offset=5, mode="keyed", key="x")
+    story.invoke("d4", 6.1, offset=7, mode="keyed", key="x")
+    for call, at, offset in (("d3", 6.2, 5), ("d4", 6.3, 7), ("d3", 6.4, 6)):
+        story.start(call, at, offset=offset, key="x")
+        story.finish(call, at + 0.05)
+        story.end(call, 6.6)
+
+    assert "I9" not in found(story)
+
+
 def test_the_order_of_one_key_within_a_frame_is_looked_at():
     assert found(framed(Story(), parts=(1, 0))) == {"I9"}
 
