@@ -102,25 +102,29 @@ def test_what_comes_while_one_is_under_way_goes_together_when_that_is_acknowledg
 
 
 def test_one_message_after_the_other_goes_without_waking_anybody(sender):
-    sender.send(b"a")
-    sender.writer.answer(0, Receipt(*PLACE, 10))
-    sender.writer.awake = False
-    sender.send(b"b")
+    names = [b"%d" % number for number in range(9)]
+    for number, name in enumerate(names):
+        sender.writer.awake = number < 8
+        sender.send(name)
+        sender.writer.answer(number, Receipt(*PLACE, number))
 
-    assert sender.writer.written == [[b"a"], [b"b"]]
+    assert sender.writer.written == [[name] for name in names]
 
 
 def test_after_some_that_went_together_the_driver_is_waited_for_again(sender):
+    for number in range(8):
+        sender.send(b"%d" % number)
+        sender.writer.answer(number, Receipt(*PLACE, number))
     sender.send(b"a", b"b", b"c")
-    sender.writer.answer(0, Receipt(*PLACE, 10))
-    sender.writer.answer(1, Receipt(*PLACE, 11))
+    sender.writer.answer(8, Receipt(*PLACE, 10))
+    sender.writer.answer(9, Receipt(*PLACE, 11))
     sender.writer.awake = False
     sender.send(b"d", b"e")
-    before = list(sender.writer.written)
+    before = sender.writer.written[8:]
     sender.outbox.flush()
 
     assert before == [[b"a"], [b"b", b"c"]]
-    assert sender.writer.written[2:] == [[b"d", b"e"]]
+    assert sender.writer.written[10:] == [[b"d", b"e"]]
 
 
 def test_what_comes_before_the_driver_is_ready_goes_together(sender):

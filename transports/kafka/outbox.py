@@ -27,6 +27,10 @@ from transports.outcome import tell
 __all__ = ["Outbox", "RecordWriter"]
 
 
+_IN_A_ROW = 8
+"""After how many messages that went alone the next is not held for company: it has none."""
+
+
 class RecordWriter(Protocol):
     """Who writes the records. Any thread."""
 
@@ -78,8 +82,8 @@ class Outbox:
         self._partitions: dict[Address, _Partition] = {}
         self._ready: deque[_Partition] = deque()
         self._closed = False
-        self._alone = False
-        """Whether what was written last was one message alone."""
+        self._alone = 0
+        """How often in a row one message alone was written."""
 
     def knows(self, place: Address) -> bool:
         """Whether anything was packed for that partition: what is not has to keep its turn."""
@@ -106,7 +110,7 @@ class Outbox:
         entry = Entry(message, on_sent, once, packed, self._clock())
         with partition.lock:
             drain = partition.queue.put(entry)
-        if drain and self._alone:  # likely it is so again: calls come one after the other
+        if drain and self._alone >= _IN_A_ROW:  # calls come one after the other
             self._flush(partition)
         elif drain:
             self._ready.append(partition)
@@ -136,7 +140,7 @@ class Outbox:
                 entries: Sequence[Entry] = partition.queue.drain(forced=forced)
             if not entries:
                 return
-            self._alone = len(entries) == 1
+            self._alone = self._alone + 1 if len(entries) == 1 else 0
             late = self._clock() - self._patience
             if entries[0].since < late:
                 self._give_up(partition, [entry for entry in entries if entry.since < late])

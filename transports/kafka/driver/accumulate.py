@@ -91,6 +91,7 @@ class Accumulator(RecordAccumulator):  # type: ignore[misc]  # kafka-python is u
                 self.before_ready()
             finally:
                 self.flushing = False
+            now = time.monotonic()  # stock takes what was begun after `now` for one that lingers
         return super().ready(cluster, now=now)
 
     def put(self, tp: Any, message: Message, on_sent: OnSent, limit: int, *, once: bool) -> bool:
