@@ -55,6 +55,7 @@ DELETE FROM rpc_work WHERE rowid IN (
 )
 """
 _PURGE_EVERY = 100  # calls of `begin`
+_LOOK_AGAIN = 0.01
 
 
 class LeaseLost(RpcError, code=Code.ABORTED):
@@ -87,7 +88,7 @@ class SqliteStore:
         self._connection = sqlite3.connect(
             path, timeout=wait, isolation_level=None, check_same_thread=False
         )
-        self._connection.execute("PRAGMA journal_mode = WAL")
+        _log_ahead(self._connection, wait)
         self._connection.execute("PRAGMA synchronous = FULL")  # kept before it is told
         self._connection.executescript(_SCHEMA)
         self._lifelines = Lifelines(Path(f"{path}-servers"))
@@ -179,3 +180,20 @@ class SqliteStore:
                 self._connection.execute("ROLLBACK")
                 raise
             self._connection.execute("COMMIT")
+
+
+def _log_ahead(connection: sqlite3.Connection, wait: float) -> None:
+    """Have the file write ahead, which several processes may ask for as they begin.
+
+    SQLite does not wait here for who is at it: it says at once that the file is locked.
+    """
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_LOOK_AGAIN)
+        else:
+            return
