@@ -81,14 +81,15 @@ class Handout:
             return
         source = (partition, log)
         known = self._chunks.expire(source, record.timestamp)
-        if is_chunk(record):
+        chunk = is_chunk(record)
+        if chunk:
             fresh = log.reserve(record.offset)
             known += (self._chunks.add if fresh else self._chunks.skip)(source, record)
         for one in known:
             delivery = self._known(one)
             if delivery is not None:
                 yield delivery
-        if not is_chunk(record):
+        if not chunk:
             delivery = self._plain(partition, record)
             if delivery is not None:
                 yield delivery
