@@ -24,6 +24,7 @@ __all__ = ["RecordingTransport"]
 _REMEMBERED = 50_000
 _CALL = "kafka_correlationId"
 _KIND = "rpc-kind"
+_ATTEMPT = "rpc-attempt"
 
 
 class RecordingTransport(ForwardingTransport):
@@ -35,13 +36,16 @@ class RecordingTransport(ForwardingTransport):
     def __init__(self, inner: Transport, history: Writer) -> None:
         super().__init__(inner)
         self._history = history
-        self._places: OrderedDict[str, Receipt] = OrderedDict()
+        self._places: OrderedDict[tuple[str, int], Receipt] = OrderedDict()
         self._lock = threading.Lock()
 
-    def place(self, call: str) -> Receipt | None:
-        """Return where the request of `call` that came last stands; None: not known any more."""
+    def place(self, call: str, attempt: int) -> Receipt | None:
+        """Return where an attempt of `call` stands; None: not known any more.
+
+        Of what the driver appended twice it is the first that came: by that one it has its turn.
+        """
         with self._lock:
-            return self._places.get(call)
+            return self._places.get((call, attempt))
 
     def send(
         self,
@@ -74,9 +78,11 @@ class RecordingTransport(ForwardingTransport):
     def _note(self, deliveries: Sequence[Delivery]) -> None:
         with self._lock:
             for delivery in deliveries:
-                for name, value in delivery.message.headers:
-                    if name == _CALL:
-                        self._places[value.hex()] = delivery.receipt
+                headers = dict(delivery.message.headers)
+                attempt = headers.get(_ATTEMPT, b"1")
+                if _CALL in headers and attempt.isdigit():
+                    call = headers[_CALL].hex(), int(attempt)
+                    self._places.setdefault(call, delivery.receipt)
             while len(self._places) > _REMEMBERED:
                 self._places.popitem(last=False)
 

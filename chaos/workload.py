@@ -94,7 +94,7 @@ class ChaosServer(Chaos):
     """Handlers that write down when they start and finish, and what they did in between."""
 
     def __init__(
-        self, history: Writer, ledger: Ledger, place: Callable[[str], Receipt | None]
+        self, history: Writer, ledger: Ledger, place: Callable[[str, int], Receipt | None]
     ) -> None:
         self._history, self._ledger, self._place = history, ledger, place
 
@@ -142,7 +142,7 @@ class ChaosServer(Chaos):
     def _handling(self) -> Iterator[str]:
         context = current_call()
         call = context.call_id.hex()
-        place = self._place(call)
+        place = self._place(call, context.attempt)
         stands = {} if place is None else asdict(place)
         key = None if context.key is None else context.key.decode("utf-8", "replace")
         self._history.write(

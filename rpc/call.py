@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from contracts import Certainty, RpcError
-from rpc.call_errors import unsent_error
+from rpc.call_errors import to_raise, unsent_error
 from rpc.calls import CallState
 from rpc.completion import Completion
 from rpc.interceptor import Chain, Outcome
@@ -104,7 +104,7 @@ class Call(msgspec.Struct, Generic[R], eq=False):
         """
         outcome = self._outcome or self._settled(timeout)
         if outcome.error is not None:
-            raise outcome.error
+            raise to_raise(outcome.error)
         return outcome.value  # type: ignore[return-value]  # decoded as the contract says
 
     def exception(self, timeout: float | None = None) -> BaseException | None:

@@ -1,5 +1,6 @@
 """The errors of calls that a channel ends itself, in words."""
 
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from contracts import (
@@ -9,6 +10,7 @@ from contracts import (
     EncodeError,
     InternalError,
     Overloaded,
+    RpcError,
     Unavailable,
 )
 
@@ -22,9 +24,25 @@ __all__ = [
     "no_room_error",
     "nobody_error",
     "not_sent_error",
+    "to_raise",
     "unsent_error",
     "unwritable_error",
 ]
+
+
+def to_raise(error: BaseException) -> BaseException:
+    """Return what is to be raised where a call has ended with `error`: a copy, if it is ours.
+
+    What is raised refers to all frames that it passes, and they to the call. If the call referred
+    to it too, both would be left to the garbage collector, which holds all threads up for longer
+    the more calls fail: in an outage for seconds.
+    """
+    if not isinstance(error, RpcError):
+        return error
+    raised = copy(error)
+    if error.__cause__ is not None:
+        raised.__cause__ = error.__cause__
+    return raised
 
 
 def closed_error(method: str) -> Unavailable:

@@ -109,14 +109,18 @@ class Chain:
                 self._entered.pop().close()
 
     def _leave_one(self, step: Interception, outcome: Outcome) -> Outcome:
+        passing = outcome.error
+        trace = None if passing is None else passing.__traceback__
         try:
-            if outcome.error is None:
+            if passing is None:
                 self._run(step.send, outcome.value)
             else:
-                self._run(step.throw, outcome.error)
+                self._run(step.throw, passing)
         except StopIteration as stop:
             return Outcome(stop.value)
         except BaseException as error:  # also what a handler raised and the interceptor let pass
+            if error is passing:  # its way through here, which refers to it, is nobody's concern
+                error.__traceback__ = trace
             return Outcome(error=error)
         with contextlib.suppress(BaseException):  # it may yield even when it is told to end
             step.close()

@@ -4,6 +4,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from contracts import RpcError
+from rpc.call_errors import to_raise
 from transports.base import Receipt
 
 if TYPE_CHECKING:
@@ -40,5 +41,5 @@ class Sent:
 
 def _receipt(value: Receipt | RpcError) -> Receipt:
     if isinstance(value, RpcError):
-        raise value
+        raise to_raise(value)
     return value
