@@ -107,7 +107,7 @@ def alive():
 @pytest.mark.parametrize("interceptors", [[], [looks_on, looks_on]])
 @pytest.mark.parametrize("happens", ["deadline", "reply", "not sent"])
 @pytest.mark.parametrize(
-    ("ask", "when"),
+    "asked",
     [
         (asked_in_a_callback, "before"),
         (asked_in_a_callback, "after"),
@@ -117,8 +117,9 @@ def alive():
     ],
 )
 def test_what_failed_is_let_go_of_without_the_garbage_collector(
-    line, alive, interceptors, ask, when, happens
+    line, alive, interceptors, asked, happens
 ):
+    ask, when = asked
     phone = line(Echo, interceptors=interceptors, retry=NO_RETRY)
 
     def fail():
