@@ -13,6 +13,7 @@ they return after letting it go.
 import enum
 import heapq
 import math
+import sys
 from collections.abc import Iterator
 from typing import Generic, Protocol, TypeVar
 
@@ -134,13 +135,13 @@ class PendingCalls(Generic[C]):
             heapq.heappop(heap)
         return None
 
-    def due(self, now: float) -> list[C]:
-        """Return the calls whose moment has come, earliest first.
+    def due(self, now: float, most: int = sys.maxsize) -> list[C]:
+        """Return up to `most` calls whose moment has come, earliest first.
 
         They stay pending, and are told no more until they are moved.
         """
         found: list[C] = []
-        while (at := self.next_due()) is not None and at <= now:
+        while len(found) < most and (at := self.next_due()) is not None and at <= now:
             call = self._calls[heapq.heappop(self._heap)[1]]
             call.due = math.inf
             found.append(call)

@@ -38,6 +38,11 @@ class Timekeeper:
 
     def tick(self) -> None:
         """End the calls whose deadline has passed; send again what is due; ask who serves."""
+        while self._step():
+            pass
+
+    def _step(self) -> bool:
+        """Do some of what is due; tell whether there may be more."""
         in_flight = self._in_flight
         now = in_flight.clock()
         with in_flight.lock:
@@ -58,6 +63,7 @@ class Timekeeper:
         for peer in due.asks:
             self.ask(peer)
         _tell(due, now)
+        return due.more
 
     def learned(self, peer: Peer, state: GroupState | None, *, off: bool) -> None:
         """Take what the broker said of a service: calls that waited for one are sent, or fail."""

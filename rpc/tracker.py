@@ -22,6 +22,8 @@ from transports.base import GroupState, Receipt
 
 __all__ = ["Answer", "Attempt", "Due", "Tracker"]
 
+_AT_ONCE = 64  # calls that are looked at in one step: some milliseconds, on a busy machine
+
 
 class Attempt(msgspec.Struct, eq=False, gc=False):
     """One attempt that is to be sent now."""
@@ -45,6 +47,8 @@ class Due(NamedTuple):
     """Those that nobody is there to serve."""
     asks: list[Peer]
     """The services whose groups are to be asked about."""
+    more: bool
+    """Whether that may not be all."""
 
 
 Answer = tuple[Call[Any], Reply, bool]
@@ -216,11 +220,15 @@ class Tracker:
         return min((at for at in moments if at is not None), default=None)
 
     def due(self, now: float) -> Due:
-        """Return what is to be done now; calls that end are taken out."""
+        """Return what is to be done now, or the first of it; calls that end are taken out.
+
+        Not all at once, so that a call ends in time though hundreds are to be sent again.
+        """
         expired: list[Call[Any]] = []
         again: list[Attempt] = []
         unserved: list[Call[Any]] = []
-        for call in self.pending.due(now):
+        calls = self.pending.due(now, _AT_ONCE)
+        for call in calls:
             presence = call.route.peer.presence
             if call.deadline <= now:
                 self.take(call)
@@ -240,7 +248,8 @@ class Tracker:
             else:  # the budget is spent, or nobody is there who might answer sooner
                 self.pending.move(call, self._resends.hedge(call, now))
         asks = self.peers.due(now, self.pending)
-        return Due(expired, self.waiting.expire(now), again, unserved, asks)
+        more = len(calls) == _AT_ONCE
+        return Due(expired, self.waiting.expire(now), again, unserved, asks, more)
 
     def _next(self, call: Call[Any], now: float) -> Attempt:
         retried = call.last_error is not None

@@ -2,16 +2,19 @@
 
 import os
 import signal
+import socket
 import threading
 import time
 
 import pytest
 from kafka import KafkaProducer
+from kafka.net.manager import KafkaConnectionManager
 
 from transports.base import Address, Message, Receipt
 from transports.errors import SendUncertain, TransportClosed, Unreachable
 from transports.kafka import KafkaConfig, KafkaTransport
 from transports.kafka.broker import Broker
+from transports.kafka.driver.client import Manager
 
 pytestmark = pytest.mark.kafka
 
@@ -183,6 +186,69 @@ def test_what_is_sent_while_the_broker_is_away_is_stored_when_it_is_back(
     lonely.start()
 
     assert [type(outcome) for outcome in outcomes.wait(60)] == [Receipt] * 20
+
+
+class Hollow:
+    """What stands before a broker that is gone: it takes connections, and hangs up."""
+
+    def __init__(self, address):
+        host, port = address.split(":")
+        self._socket = socket.create_server((host, int(port)))
+        self.taken = 0
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self):
+        while True:
+            try:
+                self._socket.accept()[0].close()
+            except OSError:
+                return
+            self.taken += 1
+
+    def close(self):
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._thread.join()
+
+
+@pytest.fixture
+def hollow(lonely):
+    """Put something hollow in the broker's place for the rest of a test."""
+    opened = []
+
+    def replace():
+        lonely.kill()
+        opened.append(Hollow(lonely.bootstrap))
+        return opened[0]
+
+    yield replace
+    opened[0].close()
+    lonely.start()
+
+
+@pytest.fixture(params=[False, True])
+def stock(request, monkeypatch):
+    """Whether connections are made anew as stock does it."""
+    if request.param:
+        monkeypatch.setattr(Manager, "reset_backoff", KafkaConnectionManager.reset_backoff)
+        monkeypatch.setattr(Manager, "_over", lambda *_: None)
+    return request.param
+
+
+def test_who_takes_connections_and_hangs_up_is_left_in_peace_which_stock_does_not(
+    stock, sender, hollow, topic_prefix, eventually
+):
+    transport = sender()
+    there, ends = hollow(), time.monotonic() + 2
+    while time.monotonic() < ends:
+        Outcomes().send(transport, topic_prefix, 1)
+        threading.Event().wait(0.01)
+
+    assert there.taken > 100 if stock else 0 < there.taken < 30
+    if not stock:
+        trouble = eventually(lambda: transport._sends._producer.trouble)
+        assert "takes a connection and hangs up" in str(trouble)
 
 
 def test_receivers_go_on_when_the_broker_is_back(lonely, sender, topic_prefix, taken):

@@ -109,6 +109,15 @@ def test_a_call_that_is_moved_is_due_then_and_no_sooner():
     assert calls.due(9.0) == [late]
 
 
+def test_of_many_that_are_due_the_first_ones_can_be_had_by_themselves():
+    calls, some = PendingCalls(limit=9), [One(b"%d" % n, due=float(n)) for n in range(5)]
+    for call in reversed(some):
+        calls.register(call)
+
+    assert calls.due(3.0, 2) == some[:2]
+    assert calls.due(3.0, 9) == some[2:4]
+
+
 def test_drain_returns_what_is_left_and_leaves_nothing_due():
     calls = PendingCalls(limit=9)
     left = [One(b"%d" % number, float(number)) for number in range(3)]

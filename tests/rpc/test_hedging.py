@@ -286,3 +286,12 @@ def test_the_point_after_a_send_finds_the_request_on_its_way(bank, armed):
         bank.client.pay.future(5)
 
     assert len(bank.wire.sent) == 1
+
+
+def test_what_is_due_is_done_step_by_step_so_that_nothing_waits_for_all_of_it(bank):
+    for number in range(100):
+        bank.client.pay.future(number)
+    tracker, then = bank.channel._in_flight.tracker, bank.clock() + 4.0
+    steps = [tracker.due(then) for _ in range(2)]
+
+    assert [(len(step.expired), step.more) for step in steps] == [(64, True), (36, False)]

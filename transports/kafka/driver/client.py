@@ -16,6 +16,7 @@ from typing import Any
 from kafka.cluster import ClusterMetadata
 from kafka.errors import (
     IllegalSaslStateError,
+    KafkaConnectionError,
     KafkaError,
     KafkaTimeoutError,
     SaslAuthenticationFailedError,
@@ -64,7 +65,11 @@ class QuietCluster(ClusterMetadata):  # type: ignore[misc]  # kafka-python is un
 
 
 class Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python is untyped
-    """Connections that remember why they failed; stock, that is only logged."""
+    """Connections that remember why they failed; stock, that is only logged.
+
+    And that keep their distance from who takes connections and never answers, as what stands before
+    a broker that is gone: stock connects again at once, hundreds of times a second.
+    """
 
     def __init__(self, net: NetworkSelector, **configs: object) -> None:
         super().__init__(net, **configs)
@@ -84,9 +89,14 @@ class Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python is 
         known = node_id in self._conns
         connection = super().get_connection(node_id, *args, **options)
         if not known:
+            connection.heard = False  # `SteadyReads` says when something was
             connection.init_future.add_callback(self._made)
             connection.init_future.add_errback(functools.partial(self._failed, node_id))
+            connection.close_future.add_both(functools.partial(self._over, node_id, connection))
         return connection
+
+    def reset_backoff(self, node_id: object) -> None:
+        """Leave the failures of a node counted, though it took a connection: see `_over`."""
 
     async def _build_transport(self, node: Any, timeout_at: float | None = None) -> Any:
         transport = await open_transport(self._net, node, self.config, timeout_at)
@@ -95,6 +105,17 @@ class Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python is 
 
     def _made(self, _: object) -> None:
         self.trouble = None
+
+    def _over(self, node_id: object, connection: Any, _: object) -> None:
+        """Forget a node's failures if it said something on the connection that is over.
+
+        If it only took the connection, count one more; if it did not, that is counted already.
+        """
+        if connection.heard:
+            super().reset_backoff(node_id)
+        elif connection.parser is not None and not self.closed:
+            self.trouble = KafkaConnectionError(f"broker {node_id} takes a connection and hangs up")
+            self.update_backoff(node_id)
 
     def _failed(self, node_id: object, error: BaseException) -> None:
         if self.closed:

@@ -45,7 +45,7 @@ class SteadyReads(KafkaTCPTransport):  # type: ignore[misc]  # kafka-python is u
             if error:
                 self.abort(error=error)
             return
-        self.last_read = time.monotonic()
+        self.last_read, self._protocol.heard = time.monotonic(), True
         try:
             self._protocol.data_received(data)
         except KafkaProtocolError as violation:
