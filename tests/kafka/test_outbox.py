@@ -41,8 +41,8 @@ class Writer:
         self.records.append((message, on_sent))
         self.once.append(once)
 
-    def wake(self, place):
-        if self.awake:
+    def wake(self, place, *, alone):
+        if self.awake or alone:
             self.outbox.flush()
 
     def turn_back(self, place, entries):

@@ -461,3 +461,42 @@ def test_what_the_sender_puts_by_itself_wakes_it_no_more(kit, outcome_of, monkey
 
     assert isinstance(told.get(timeout=10), Receipt)
     assert by == [threading.current_thread()]
+
+
+def test_messages_one_after_the_other_are_sent_by_the_threads_that_send_them(kit, outcome_of):
+    topic, transport = kit.topic(1), kit.transport()
+    for number in range(9):
+        outcome_of(transport, Address(topic, 0), Message(b"%d" % number))
+    sender, by = transport._sends._producer._sender, []
+    sender.before_send = lambda: by.append(threading.current_thread())
+    outcome_of(transport, Address(topic, 0), Message(b"another"))
+
+    assert by[0] is threading.current_thread()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_many_threads_that_send_in_each_others_place_lose_and_swap_nothing(
+    kit, outcome_of, taken, packed
+):
+    topic, transport, rounds = kit.topic(1), kit.transport(), 300
+    receiver = transport.receiver(Address(topic, 0), shared=False)
+    outcome_of(transport, Address(topic, 0), Message(b"warm"))
+    told = [queue.Queue() for _ in range(6)]
+
+    def send(who):
+        for number in range(rounds):
+            body = Message(b"%d %d" % (who, number))
+            transport.send(Address(topic, 0), body, told[who].put, packed=packed)
+            if number % 3 == who % 3:  # now one by one, now some together
+                assert isinstance(told[who].get(timeout=20), Receipt)
+
+    threads = [threading.Thread(target=send, args=(who,)) for who in range(6)]
+    for thread in threads:
+        thread.start()
+    came = [d.message.body.split() for d in taken(receiver, 6 * rounds + 1)][1:]
+    for thread in threads:
+        thread.join(30)
+
+    for who in range(6):
+        own = [int(number) for sender, number in came if int(sender) == who]
+        assert own == list(range(rounds))

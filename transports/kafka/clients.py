@@ -54,12 +54,13 @@ class Producer(Topics, Protocol):
         """Call `listener` each time that brokers have answered what is known of topics."""
 
     def on_ready(self, flush: Callable[[], None]) -> None:
-        """Call `flush` on a thread of this client, each time that `wake` has asked for it."""
+        """Call `flush` after each `wake`."""
 
-    def wake(self, place: Address) -> None:
+    def wake(self, place: Address, *, alone: bool = False) -> None:
         """Have what waits flushed, as soon as the client can send to that partition.
 
-        Not by the calling thread: what it sends in one go shall go together.
+        By a thread of this client, so that what the caller sends in one go goes together; perhaps
+        by the caller where messages come one by one (`alone`).
         """
 
     def view(self, topic: str) -> object:

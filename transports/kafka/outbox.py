@@ -34,10 +34,11 @@ _IN_A_ROW = 8
 class RecordWriter(Protocol):
     """Who writes the records. Any thread."""
 
-    def wake(self, place: Address) -> None:
+    def wake(self, place: Address, *, alone: bool) -> None:
         """Call `Outbox.flush` as soon as the driver is ready to send to that partition.
 
-        Not before: what a thread sends in one go shall go together.
+        On another thread, so that what one sends in one go goes together; perhaps on this one where
+        messages come one by one (`alone`).
         """
 
     def write(
@@ -110,11 +111,9 @@ class Outbox:
         entry = Entry(message, on_sent, once, packed, self._clock())
         with partition.lock:
             drain = partition.queue.put(entry)
-        if drain and self._alone >= _IN_A_ROW:  # calls come one after the other
-            self._flush(partition)
-        elif drain:
+        if drain:
             self._ready.append(partition)
-            self._writer.wake(place)
+            self._writer.wake(place, alone=self._alone >= _IN_A_ROW)
             if self._closed:  # perhaps nobody is awake any more
                 self._flush(partition)
 

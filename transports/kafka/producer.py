@@ -208,11 +208,11 @@ class SendPath:
             # Whatever is in a message that is none: nobody waits for ever, and no thread ends of it
             on_sent(MessageRefused(f"a message to {place.topic} can't be written: {reason}"))
 
-    def wake(self, place: Address) -> None:
+    def wake(self, place: Address, *, alone: bool) -> None:
         """Have the outbox flushed when the driver is ready to send. For the outbox."""
         producer = self._producer
         if producer is not None:
-            producer.wake(place)
+            producer.wake(place, alone=alone)
 
     def turn_back(self, place: Address, entries: Sequence[Entry]) -> bool:
         """Let messages wait for their topic, where it is gone. For the outbox."""

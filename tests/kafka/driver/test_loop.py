@@ -124,6 +124,50 @@ def test_many_threads_get_each_its_own(loop):
     assert sorted(got) == sorted(list(range(8)) * 50)
 
 
+def test_while_who_drives_waits_another_may_borrow_the_loop(loop, eventually):
+    waiting = Waiting(loop, answer := Future())
+    eventually(loop.borrow, every=0.001)
+    loop.call_soon(lambda: answer.success("mine"))  # wakes nobody
+    loop.give_back()
+
+    assert waiting.ended() == "mine"
+
+
+def test_what_is_lent_is_borrowed_by_no_other_and_not_while_it_is_driven(loop):
+    at_work, go_on = threading.Event(), threading.Event()
+
+    async def work():
+        at_work.set()
+        go_on.wait(10)
+
+    working = threading.Thread(target=loop.run, args=(work,))
+    working.start()
+    at_work.wait(10)
+    while_driven = loop.borrow()
+    go_on.set()
+    working.join(10)
+    first, second = loop.borrow(), loop.borrow()
+    loop.give_back()
+
+    assert (while_driven, first, second) == (False, True, False)
+
+
+def test_who_drives_looks_again_when_something_is_due_sooner(loop, eventually):
+    loop.call_later(60, lambda: None)
+    waiting = Waiting(loop, answer := Future())
+    eventually(loop.borrow, every=0.001)
+    loop.call_later(0.01, lambda: answer.success("in time"))
+    loop.give_back()
+
+    assert waiting.ended() == "in time"
+
+
+def test_a_stopped_loop_is_not_lent(loop):
+    loop.stop(1000)
+
+    assert not loop.borrow()
+
+
 def test_a_stop_ends_who_drives_and_who_waits(loop, eventually):
     first = Waiting(loop, Future())
     driven(loop, eventually)

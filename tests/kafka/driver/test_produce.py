@@ -11,7 +11,7 @@ from kafka.protocol.producer import ProduceResponse
 from transports.base import Address, Message
 from transports.errors import SendUncertain
 from transports.kafka.driver.accumulate import Accumulator
-from transports.kafka.driver.produce import SteadySender
+from transports.kafka.driver.sender import SteadySender
 
 PLACE = Address("t", 0)
 Answer = ProduceResponse.TopicProduceResponse.PartitionProduceResponse

@@ -3,14 +3,14 @@
 # - pyright brings stubs of kafka-python 2; what is meant here is 3.0
 """Batches of records that wait to be sent, and know what may have become of them.
 
-Owners: the queues of batches belong to their partitions' locks; a batch that has left them, to the
-sender's thread.
+Owners: the queues of batches belong to their partitions' locks; a batch that has left them, to who
+has the sender's loop.
 """
 
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from kafka.errors import IllegalStateError
@@ -68,31 +68,6 @@ class Batch(ProducerBatch):  # type: ignore[misc]  # kafka-python is untyped
 
 class Accumulator(RecordAccumulator):  # type: ignore[misc]  # kafka-python is untyped
     """Queues of batches, one per partition."""
-
-    before_ready: Callable[[], None] | None = None
-    """Called when the sender looks what is to be sent: what is put now goes too."""
-    rung = False
-    """Whether something was begun since the sender looked."""
-    flushing = False
-    """Whether the sender's thread is in `before_ready`: what it puts now it will find by itself."""
-
-    def ready(self, cluster: Any, now: float | None = None) -> Any:
-        """Tell which nodes have something to be sent to them. On the sender's thread.
-
-        What others are just sending shall go together. So they are let go on first: whoever has the
-        interpreter keeps it until it waits for something. Where nobody is, this takes no time.
-        """
-        if self.rung:
-            self.rung = False
-            time.sleep(0)
-        if self.before_ready is not None:
-            self.flushing = True
-            try:
-                self.before_ready()
-            finally:
-                self.flushing = False
-            now = time.monotonic()  # stock takes what was begun after `now` for one that lingers
-        return super().ready(cluster, now=now)
 
     def put(self, tp: Any, message: Message, on_sent: OnSent, limit: int, *, once: bool) -> bool:
         """Append a record; True when that began a batch.

@@ -8,9 +8,13 @@ to four times: to look for the coordinator, for offsets, to send a fetch, and to
 the thread that polls does all of that by itself. Of several threads that wait at once one drives,
 and when it has what it waited for it leaves the loop to the next.
 
-Owner: the thread that drives, of which there is one at a time.
+While the thread that drives waits for the network, another may `borrow` the loop, to send something
+without a hand-over between threads.
+
+Owner: the thread that drives, of which there is one at a time, or who has borrowed it.
 """
 
+import math
 import threading
 import time
 from selectors import EVENT_READ
@@ -27,6 +31,7 @@ __all__ = ["Loop", "Reading"]
 _log = get_logger(__name__)
 
 _STAY = KernelEvent("_stay")
+_STUCK = 1.0  # seconds after which nobody who is at work will be done soon
 
 
 class Loop(NetworkSelector):  # type: ignore[misc]  # kafka-python is untyped
@@ -37,6 +42,10 @@ class Loop(NetworkSelector):  # type: ignore[misc]  # kafka-python is untyped
         self._turn = threading.Condition()
         self._driver: int | None = None
         """The thread that drives, by its number."""
+        self.own = threading.Lock()
+        """Held by who may touch what the loop owns: not by who drives while it waits."""
+        self._looks_at = math.inf
+        """When who waits will look again, unless something happens before."""
 
     def run(self, coro: Any, *args: object) -> Any:
         """Return what `coro` returns, or raise what it raises.
@@ -74,6 +83,21 @@ class Loop(NetworkSelector):  # type: ignore[misc]  # kafka-python is untyped
             self._leave()
         raise RuntimeError(f"{function} waits")
 
+    def borrow(self) -> bool:
+        """Take what the loop owns while who drives it waits; False where it is at work.
+
+        `give_back` is to follow, soon.
+        """
+        return not (self._closed or self._stop) and self.own.acquire(blocking=False)
+
+    def give_back(self) -> None:
+        """Let the one who drives go on, woken where there is something to do by now."""
+        scheduled = self._scheduled
+        sooner = bool(self._ready) or (bool(scheduled) and scheduled[0][0] < self._looks_at)
+        self.own.release()
+        if sooner:
+            self.wakeup()
+
     def poll(self, timeout_ms: float | None = None, future: Any = None) -> None:
         """Drive the loop; see `NetworkSelector.poll`."""
         self._begin(None)
@@ -94,6 +118,14 @@ class Loop(NetworkSelector):  # type: ignore[misc]  # kafka-python is untyped
                 if left <= 0 or not self._turn.wait(left):
                     return
 
+    def drain(self, scheduled: bool = False) -> None:  # noqa: FBT001, FBT002 - inherited
+        """Run what is ready as the loop is closed, unless somebody is stuck in it."""
+        if self.own.acquire(timeout=_STUCK):
+            try:
+                super().drain(scheduled)
+            finally:
+                self.own.release()
+
     def _drive(self, future: Any) -> None:
         """Return when `future` is done, and nobody who waits is left behind."""
         if not self._begin(future):
@@ -108,6 +140,12 @@ class Loop(NetworkSelector):  # type: ignore[misc]  # kafka-python is untyped
 
     def _begin(self, future: Any) -> bool:
         """Wait for the turn to drive; False when another has driven until `future` was done."""
+        if not self._await_turn(future):
+            return False
+        self.own.acquire()  # from who has borrowed it for a moment
+        return True
+
+    def _await_turn(self, future: Any) -> bool:
         with self._turn:
             if self._take():
                 return True
@@ -130,6 +168,7 @@ class Loop(NetworkSelector):  # type: ignore[misc]  # kafka-python is untyped
         return True
 
     def _leave(self) -> None:
+        self.own.release()
         with self._turn:
             self._driver = None
             self._turn.notify_all()
@@ -149,7 +188,13 @@ class Loop(NetworkSelector):  # type: ignore[misc]  # kafka-python is untyped
         elif scheduled:
             due = max(0.0, scheduled[0][0] - time.monotonic())
             timeout = due if timeout is None else min(timeout, due)
-        self._process_events(self._selector.select(timeout))
+        self._looks_at = math.inf if timeout is None else time.monotonic() + timeout
+        self.own.release()
+        try:
+            events = self._selector.select(timeout)
+        finally:
+            self.own.acquire()
+        self._process_events(events)
         if scheduled:
             self._schedule_tasks()
         for _ in range(len(ready)):

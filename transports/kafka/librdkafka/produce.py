@@ -116,10 +116,13 @@ class Producer:
         """See `clients.Producer`."""
         self._flusher.flush = flush
 
-    def wake(self, place: Address) -> None:
+    def wake(self, place: Address, *, alone: bool = False) -> None:
         """See `clients.Producer`; librdkafka is always ready."""
         del place
-        self._flusher.wake()
+        if alone:
+            self._flusher.flush()
+        else:
+            self._flusher.wake()
 
     def view(self, topic: str) -> object:
         """See `clients.Producer`."""
