@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from rpc.admission import Admission, CallKey, Verdict
-from rpc.answers import error_reply, server_fault
 from rpc.clock import Clock
 from rpc.job import Job, Phase
 from rpc.joining import detached, join, same
@@ -19,10 +18,10 @@ from rpc.limits import Limits
 from rpc.overload import Overload
 from rpc.refusal import Refusal, busy, expired, given_up, overdue
 from rpc.settlement import Settlement, commit_all
+from rpc.telling import tell_caller
 from rpc.turns import Turns
 from transports import failpoints
-from transports.base import Message, Receipt
-from transports.errors import MessageTooLarge, TransportError
+from transports.base import Message
 
 __all__ = ["Aged", "Execution"]
 
@@ -232,7 +231,7 @@ class Execution:
                 self._admission.finish(job.key, outcome, remember=job.started and not forget)
                 self._overload.ended(now - job.began, now)
             ready = self._leave(job, before, now)
-        self._answer(job, outcome)
+        tell_caller(self._settlement, job, outcome)
         if ready:
             self._launch(ready)
         for other in job.joined:
@@ -253,7 +252,7 @@ class Execution:
             elif not job.joined:  # else others wait for the same work
                 job.context.cancel()
         if refusal is not None:
-            self._answer(job, refusal)
+            tell_caller(self._settlement, job, refusal)
             self._launch(ready)
         elif job.context.cancelled:
             self._stop(job)
@@ -267,7 +266,7 @@ class Execution:
             late = [job for job in self._suspects if job.is_late]
             ready = [other for job in late for other in self._end(job, now)]
         for job in late:
-            self._answer(job, overdue(job.method))
+            tell_caller(self._settlement, job, overdue(job.method))
         self._launch(ready)
 
     def _end(self, job: Job, now: float) -> list[Job]:
@@ -292,18 +291,3 @@ class Execution:
         waited = before is WAITING
         ready = self._turns.withdraw(job) if waited else self._turns.end(job)
         return self._queue(ready, now) if ready else ready
-
-    def _answer(self, job: Job, outcome: Message | Refusal) -> None:
-        if isinstance(outcome, Refusal):
-            self._settlement.refuse(job.request, outcome, job.deliveries, committed=job.committed)
-        else:
-            self._settlement.send(job.request, outcome, partial(self._replied, job))
-
-    def _replied(self, job: Job, sent: Receipt | TransportError) -> None:
-        if isinstance(sent, MessageTooLarge) and not job.too_large:
-            job.too_large = True
-            error = server_fault(job, f"the result is too large: {sent}", None)
-            reply = error_reply(job.request, job.plan.codec, error)
-            self._settlement.send(job.request, reply, partial(self._replied, job))
-        else:
-            self._settlement.settle(sent, job.deliveries)

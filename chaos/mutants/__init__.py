@@ -7,10 +7,9 @@ A mutant replaces something of the library in this process alone, for as long as
 """
 
 import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
 from unittest import mock
 
 import msgspec
@@ -36,6 +35,7 @@ import transports.kafka.driver.consume
 import transports.kafka.offsets
 import transports.kafka.partition_log
 import transports.kafka.partition_queue
+from chaos.mutants.mutant import MUTANTS, Mutant, everywhere, mutant, put
 from contracts import Certainty
 from rpc.admission import Admission
 from rpc.broker_time import BrokerTime
@@ -43,52 +43,9 @@ from rpc.broker_time import BrokerTime
 __all__ = ["ENV", "MUTANTS", "Mutant"]
 
 ENV = "RPC_MUTANT"
-Plant = Callable[[ExitStack], None]
 
 
-class Mutant(NamedTuple):
-    """One bug, and where it must be found."""
-
-    name: str
-    what: str
-    plant: Plant
-    tests: tuple[str, ...] = ()
-    """Tests that find it; none: the simulation does."""
-
-    @contextmanager
-    def planted(self) -> Iterator[None]:
-        """Have it in the library until the block ends."""
-        with ExitStack() as stack:
-            self.plant(stack)
-            yield
-
-
-MUTANTS: dict[str, Mutant] = {}
-
-
-def _mutant(what: str, *tests: str) -> Callable[[Plant], Plant]:
-    def register(plant: Plant) -> Plant:
-        name = plant.__name__
-        MUTANTS[name] = Mutant(name, what, plant, tests)
-        return plant
-
-    return register
-
-
-def _put(stack: ExitStack, owner: object, name: str, new: object) -> None:
-    stack.enter_context(mock.patch.object(owner, name, new))
-
-
-def _everywhere(stack: ExitStack, original: object, new: object) -> None:
-    """Replace a function in each module of the library that has imported it by name."""
-    for name, module in list(sys.modules.items()):
-        if name.startswith("rpc."):
-            for attribute, value in list(vars(module).items()):
-                if value is original:
-                    _put(stack, module, attribute, new)
-
-
-@_mutant("a request is acknowledged when it is taken, not when it is answered")
+@mutant("a request is acknowledged when it is taken, not when it is answered")
 def commit_before_handling(stack: ExitStack) -> None:
     take = rpc.intake.Intake.take
 
@@ -97,27 +54,27 @@ def commit_before_handling(stack: ExitStack) -> None:
             delivery.ack()
         take(self, deliveries)
 
-    _put(stack, rpc.intake.Intake, "take", early)
+    put(stack, rpc.intake.Intake, "take", early)
 
 
-@_mutant("nothing is ever acknowledged")
+@mutant("nothing is ever acknowledged")
 def never_acknowledges(stack: ExitStack) -> None:
-    _put(stack, transports.base.Delivery, "ack", lambda _self: None)
+    put(stack, transports.base.Delivery, "ack", lambda _self: None)
 
 
-@_mutant("how old a request is does not count: its time left begins when it is taken")
+@mutant("how old a request is does not count: its time left begins when it is taken")
 def age_ignored(stack: ExitStack) -> None:
-    _put(stack, BrokerTime, "age", lambda _self, _request, _delivery: 0.0)
+    put(stack, BrokerTime, "age", lambda _self, _request, _delivery: 0.0)
 
 
-@_mutant("the server starts what is too late")
+@mutant("the server starts what is too late")
 def no_deadline_check(stack: ExitStack) -> None:
     admit = Admission.admit
-    _put(stack, Admission, "admit", lambda self, key, job, _left: admit(self, key, job, 3600.0))
-    _put(stack, rpc.context.CallContext, "remaining", property(lambda _self: 3600.0))
+    put(stack, Admission, "admit", lambda self, key, job, _left: admit(self, key, job, 3600.0))
+    put(stack, rpc.context.CallContext, "remaining", property(lambda _self: 3600.0))
 
 
-@_mutant("now and then a reply bears the call id of the request before")
+@mutant("now and then a reply bears the call id of the request before")
 def swapped_correlation(stack: ExitStack) -> None:
     made = rpc.reply.reply_message
     last: dict[str, Any] = {"count": 0}
@@ -129,10 +86,10 @@ def swapped_correlation(stack: ExitStack) -> None:
             request = msgspec.structs.replace(request, call_id=before.call_id)
         return made(request, *args, **options)
 
-    _everywhere(stack, made, swapped)
+    everywhere(stack, made, swapped)
 
 
-@_mutant("each reply is sent twice")
+@mutant("each reply is sent twice")
 def reply_twice(stack: ExitStack) -> None:
     send = rpc.settlement.Settlement.send
 
@@ -140,10 +97,10 @@ def reply_twice(stack: ExitStack) -> None:
         send(self, request, reply, on_sent)
         send(self, request, reply, lambda _sent: None)
 
-    _put(stack, rpc.settlement.Settlement, "send", twice)
+    put(stack, rpc.settlement.Settlement, "send", twice)
 
 
-@_mutant("ids are counted per client alone, and replies are taken whoever they are for")
+@mutant("ids are counted per client alone, and replies are taken whoever they are for")
 def no_instance_filter(stack: ExitStack) -> None:
     build = rpc.starter.Starter.__init__
     decode = rpc.reply.decode_reply
@@ -152,18 +109,18 @@ def no_instance_filter(stack: ExitStack) -> None:
         build(self, *args, **options)
         self._prefix = bytes(8)
 
-    _put(stack, rpc.starter.Starter, "__init__", built)
-    _everywhere(stack, decode, lambda message: decode(message)._replace(client=None))
+    put(stack, rpc.starter.Starter, "__init__", built)
+    everywhere(stack, decode, lambda message: decode(message)._replace(client=None))
 
 
-@_mutant("an idempotency key that comes with other arguments gets the reply to the first")
+@mutant("an idempotency key that comes with other arguments gets the reply to the first")
 def fingerprint_ignored(stack: ExitStack) -> None:
-    _put(stack, rpc.replays, "fingerprint_of", lambda _arguments: b"")
+    put(stack, rpc.replays, "fingerprint_of", lambda _arguments: b"")
 
 
-@_mutant("what was done effectively once is forgotten at once")
+@mutant("what was done effectively once is forgotten at once")
 def dedup_forgotten(stack: ExitStack) -> None:
-    _put(
+    put(
         stack,
         rpc.idempotency.MemoryStore,
         "begin",
@@ -171,7 +128,7 @@ def dedup_forgotten(stack: ExitStack) -> None:
     )
 
 
-@_mutant("another attempt gets another call id")
+@mutant("another attempt gets another call id")
 def new_call_id_on_resend(stack: ExitStack) -> None:
     made = rpc.request.request_message
 
@@ -181,20 +138,20 @@ def new_call_id_on_resend(stack: ExitStack) -> None:
             call_id = call_id[:-1] + bytes([call_id[-1] ^ 0x80])
         return made(constant, call_id, *rest)
 
-    _everywhere(stack, made, renamed)
+    everywhere(stack, made, renamed)
 
 
-@_mutant("what may have run is tried again, idempotent or not")
+@mutant("what may have run is tried again, idempotent or not")
 def unknown_retried(stack: ExitStack) -> None:
     allows = rpc.retry.allows
 
     def allowed(policy: Any, error: Any, attempt: int, **_options: Any) -> bool:
         return allows(policy, error, attempt, idempotent=True)
 
-    _everywhere(stack, allows, allowed)
+    everywhere(stack, allows, allowed)
 
 
-@_mutant("NOT_EXECUTED is told before it is settled, and of what others may have run")
+@mutant("NOT_EXECUTED is told before it is settled, and of what others may have run")
 def not_executed_unproven(stack: ExitStack) -> None:
     def refuse(
         self: Any, request: Any, refusal: Any, deliveries: Any, *, committed: bool = False
@@ -202,30 +159,30 @@ def not_executed_unproven(stack: ExitStack) -> None:
         del committed
         self._tell(request, refusal, deliveries)
 
-    _put(stack, rpc.settlement.Settlement, "refuse", refuse)
+    put(stack, rpc.settlement.Settlement, "refuse", refuse)
 
 
-@_mutant("at most once: started before the acknowledgement is durable")
+@mutant("at most once: started before the acknowledgement is durable")
 def started_before_commit(stack: ExitStack) -> None:
     def at_once(_deliveries: Any, then: Callable[[bool], object]) -> None:
         then(True)  # noqa: FBT003 - what a commit tells
 
-    _put(stack, rpc.execution, "commit_all", at_once)
+    put(stack, rpc.execution, "commit_all", at_once)
 
 
-@_mutant("what has one key runs side by side")
+@mutant("what has one key runs side by side")
 def lanes_ignored(stack: ExitStack) -> None:
-    _put(stack, rpc.lanes.Lanes, "enter", lambda _self, *_: True)
-    _put(stack, rpc.lanes.Lanes, "leave", lambda _self, *_: None)
+    put(stack, rpc.lanes.Lanes, "enter", lambda _self, *_: True)
+    put(stack, rpc.lanes.Lanes, "leave", lambda _self, *_: None)
 
 
-@_mutant("a server takes whatever comes, without a bound")
+@mutant("a server takes whatever comes, without a bound")
 def unbounded_queue(stack: ExitStack) -> None:
-    _put(stack, Admission, "full", property(lambda _self: False))
-    _put(stack, rpc.execution.Execution, "_excess", lambda _self, *_: None)
+    put(stack, Admission, "full", property(lambda _self: False))
+    put(stack, rpc.execution.Execution, "_excess", lambda _self, *_: None)
 
 
-@_mutant("a result that can't be encoded is not answered at all")
+@mutant("a result that can't be encoded is not answered at all")
 def reply_dropped_on_encode_error(stack: ExitStack) -> None:
     finish = rpc.execution.Execution.finish
 
@@ -234,27 +191,27 @@ def reply_dropped_on_encode_error(stack: ExitStack) -> None:
         if headers.get("rpc-status") != b"INTERNAL":
             finish(self, job, outcome)
 
-    _put(stack, rpc.execution.Execution, "finish", finished)
+    put(stack, rpc.execution.Execution, "finish", finished)
 
 
-@_mutant("calls do not end by their deadline")
+@mutant("calls do not end by their deadline")
 def deadline_not_kept(stack: ExitStack) -> None:
-    _put(stack, rpc.timekeeper.Timekeeper, "tick", lambda _self: None)
+    put(stack, rpc.timekeeper.Timekeeper, "tick", lambda _self: None)
 
 
-@_mutant("a call without a reply is said not to have run")
+@mutant("a call without a reply is said not to have run")
 def timeout_claims_not_executed(stack: ExitStack) -> None:
-    _put(stack, rpc.call.Call, "certainty", property(lambda _self: Certainty.NOT_EXECUTED))
+    put(stack, rpc.call.Call, "certainty", property(lambda _self: Certainty.NOT_EXECUTED))
 
 
-@_mutant(
+@mutant(
     "the word that a call was given up is not heard", "tests/rpc/test_server.py", "-k", "cancel"
 )
 def cancel_ignored(stack: ExitStack) -> None:
-    _put(stack, rpc.execution.Execution, "cancel", lambda _self, _key: None)
+    put(stack, rpc.execution.Execution, "cancel", lambda _self, _key: None)
 
 
-@_mutant(
+@mutant(
     "the highest settled offset is committed, not the first that is not",
     "tests/kafka/test_offsets.py",
 )
@@ -266,10 +223,10 @@ def highest_offset_committed(stack: ExitStack) -> None:
         with mock.patch.object(self, "_pending", {}):
             return told(self, **options)
 
-    _put(stack, log, "mark", highest)
+    put(stack, log, "mark", highest)
 
 
-@_mutant("a frame is settled with the first of its messages", "tests/kafka/test_offsets.py")
+@mutant("a frame is settled with the first of its messages", "tests/kafka/test_offsets.py")
 def frame_settled_by_one(stack: ExitStack) -> None:
     log = transports.kafka.partition_log.PartitionLog
     settle = log.settle
@@ -277,21 +234,21 @@ def frame_settled_by_one(stack: ExitStack) -> None:
     def whole(self: Any, offset: int, part: int = 0) -> bool:
         return [settle(self, offset, one) for one in range(64)][part]
 
-    _put(stack, log, "settle", whole)
+    put(stack, log, "settle", whole)
 
 
-@_mutant("what may not be packed overtakes what waits to be", "tests/kafka/test_outbox.py")
+@mutant("what may not be packed overtakes what waits to be", "tests/kafka/test_outbox.py")
 def outbox_overtaken(stack: ExitStack) -> None:
     queue = transports.kafka.partition_queue.PartitionQueue
-    _put(stack, queue, "open", property(lambda _self: True))
+    put(stack, queue, "open", property(lambda _self: True))
 
 
-@_mutant("a partition that was taken away is kept, and served on")
+@mutant("a partition that was taken away is kept, and served on")
 def revoke_swallowed(stack: ExitStack) -> None:
-    _put(stack, transports.kafka.offsets.Offsets, "release", lambda _self: None)
+    put(stack, transports.kafka.offsets.Offsets, "release", lambda _self: None)
 
 
-@_mutant("what the owner before has noted as settled is handed out again")
+@mutant("what the owner before has noted as settled is handed out again")
 def notes_ignored(stack: ExitStack) -> None:
     log = transports.kafka.partition_log.PartitionLog
     hold = log.hold
@@ -299,10 +256,10 @@ def notes_ignored(stack: ExitStack) -> None:
     def held(self: Any, claim: Any) -> None:
         hold(self, claim._replace(note=claim.note._replace(settled=b"")))
 
-    _put(stack, log, "hold", held)
+    put(stack, log, "hold", held)
 
 
-@_mutant("an inbox is used before its position is known", "tests/kafka/test_inbox.py")
+@mutant("an inbox is used before its position is known", "tests/kafka/test_inbox.py")
 def position_not_awaited(stack: ExitStack) -> None:
     reader = transports.kafka.driver.consume.Reader
 
@@ -313,7 +270,7 @@ def position_not_awaited(stack: ExitStack) -> None:
         self.seek_to_end(place)
         return 0
 
-    _put(stack, reader, "open", opened)
+    put(stack, reader, "open", opened)
 
 
 _planted = ExitStack()
