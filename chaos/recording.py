@@ -80,7 +80,7 @@ class RecordingTransport(ForwardingTransport):
             for delivery in deliveries:
                 headers = dict(delivery.message.headers)
                 attempt = headers.get(_ATTEMPT, b"1")
-                if _CALL in headers and attempt.isdigit():
+                if headers.get(_KIND) == b"request" and _CALL in headers and attempt.isdigit():
                     call = headers[_CALL].hex(), int(attempt)
                     self._places.setdefault(call, delivery.receipt)
             while len(self._places) > _REMEMBERED:

@@ -17,19 +17,20 @@ def transport(tmp_path):
         yield made
 
 
-def request(*headers):
-    return Message(b"{}", (("kafka_correlationId", CALL), ("rpc-kind", b"request"), *headers))
+def request(*headers, kind=b"request"):
+    return Message(b"{}", (("kafka_correlationId", CALL), ("rpc-kind", kind), *headers))
 
 
 def test_the_place_of_a_request_is_where_an_attempt_stands_first(transport):
     receiver = transport.receiver(Address(TOPIC), shared=True)
     told = []
-    for message in (request(), request(), request(("rpc-attempt", b"2"))):
+    given_up = request(kind=b"cancel")
+    for message in (given_up, request(), request(), request(("rpc-attempt", b"2"))):
         transport.send(Address(TOPIC), message, told.append)
     came = 0
     while came < len(told):
         came += len(receiver.receive(10))
 
     first, second = transport.place(CALL.hex(), 1), transport.place(CALL.hex(), 2)
-    assert (first, second) == (told[0], told[2])
+    assert (first, second) == (told[1], told[3])
     assert transport.place(CALL.hex(), 3) is None
