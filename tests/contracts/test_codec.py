@@ -209,15 +209,23 @@ def test_msgpack_carries_what_json_cannot():
     assert math.isnan(values[2])
 
 
+# What msgspec before 0.23 raises as another exception, and from then on tells by itself.
+NOT_UTF8 = {"a string is not valid UTF-8", "Invalid UTF-8 encoded string"}
+NOT_HASHABLE = {
+    "TypeError while the value was built",
+    "Expected a hashable value, got `list` - at `$[0]`",
+}
+
+
 @pytest.mark.parametrize(
     ("type_", "body", "text"),
     [
         (int, b'"x"', "Expected `int`, got `str`"),
         (list[Cat], b'[{"type":"Cat"}]', "Object missing required field `lives` - at `$[0]`"),
         (int, b"", "Input data was truncated"),
-        (str, b'"\xff"', "a string is not valid UTF-8"),
+        (str, b'"\xff"', NOT_UTF8),
         (object, b"[" * 100_000, "nested too deeply"),
-        (set[list[int]], b"[[1]]", "TypeError while the value was built"),
+        (set[list[int]], b"[[1]]", NOT_HASHABLE),
         (Colour, b'"secret"', "Invalid enum value"),
         (Literal["a"], b'"secret - at `$.x` "', "Invalid enum value"),
         (list[Colour], b'["secret\\n - at `$`"]', "Invalid enum value - at `$[0]`"),
@@ -241,7 +249,7 @@ def test_what_cannot_be_read_is_a_decode_error_with_the_path_and_without_the_val
     with pytest.raises(DecodeError) as caught:
         JSON.decoder(type_)(body)
 
-    assert str(caught.value) == text
+    assert str(caught.value) in (text if isinstance(text, set) else {text})
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
 
