@@ -107,14 +107,16 @@ class Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python is 
         self.trouble = None
 
     def _over(self, node_id: object, connection: Any, _: object) -> None:
-        """Forget a node's failures if it said something on the connection that is over.
+        """Forget a node's failures if it let us in, and said something on what is over now.
 
         If it only took the connection, count one more; if it did not, that is counted already.
         """
-        if connection.heard:
+        if connection.heard and connection.init_future.succeeded():
             super().reset_backoff(node_id)
         elif connection.parser is not None and not self.closed:
-            self.trouble = KafkaConnectionError(f"broker {node_id} takes a connection and hangs up")
+            if not connection.heard:
+                why = f"broker {node_id} takes a connection and hangs up"
+                self.trouble = KafkaConnectionError(why)
             self.update_backoff(node_id)
 
     def _failed(self, node_id: object, error: BaseException) -> None:
