@@ -99,8 +99,8 @@ class Call(msgspec.Struct, Generic[R], eq=False):
     def result(self, timeout: float | None = None) -> R:
         """Return the result, waiting for it; a failed call raises its `RpcError`.
 
-        A new one each time. The call ends by its deadline in any case. With `timeout` seconds
-        passed before, raises `TimeoutError` and the call goes on.
+        The error is a new one each time. The call ends by its deadline in any case. With `timeout`
+        seconds passed before, raises `TimeoutError` and the call goes on.
         """
         outcome = self._outcome or self._settled(timeout)
         if outcome.error is not None:

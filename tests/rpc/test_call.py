@@ -149,7 +149,8 @@ def test_sent_ends_with_a_call_that_was_never_acknowledged(phone, end):
     assert call.sent.done()
     with pytest.raises(RpcError) as told:
         call.sent.result(0)
-    assert str(told.value) == str(call.exception(0))
+    error = call.exception(0)
+    assert (type(told.value), vars(told.value)) == (type(error), vars(error))
 
 
 def test_sent_asked_for_while_the_call_fails_is_not_forgotten(line, patience):

@@ -14,6 +14,7 @@ from transports.kafka.records import Record
 from transports.kafka.topic_state import Topics
 
 __all__ = [
+    "IN_A_ROW",
     "LostMembership",
     "Member",
     "MemberEvents",
@@ -23,6 +24,9 @@ __all__ = [
     "Reader",
     "UnreadableBatch",
 ]
+
+IN_A_ROW = 8
+"""After how many that went alone the next one is not held for company: it has none."""
 
 Polled = Sequence[tuple[int, list[Record]]]
 """What one poll brought: records by partition."""
@@ -56,7 +60,7 @@ class Producer(Topics, Protocol):
     def on_ready(self, flush: Callable[[], None]) -> None:
         """Call `flush` after each `wake`."""
 
-    def wake(self, place: Address, *, alone: bool = False) -> None:
+    def wake(self, place: Address, *, alone: bool) -> None:
         """Have what waits flushed, as soon as the client can send to that partition.
 
         By a thread of this client, so that what the caller sends in one go goes together; perhaps

@@ -14,6 +14,7 @@ from typing import Protocol
 from transports import failpoints
 from transports.base import Address, Message, OnSent, Receipt
 from transports.errors import MessageRefused, MessageTooLarge, TransportError, Unreachable
+from transports.kafka.clients import IN_A_ROW
 from transports.kafka.frames import MOST_BYTES
 from transports.kafka.partition_queue import (
     Entry,
@@ -25,10 +26,6 @@ from transports.kafka.partition_queue import (
 from transports.outcome import tell
 
 __all__ = ["Outbox", "RecordWriter"]
-
-
-_IN_A_ROW = 8
-"""After how many messages that went alone the next is not held for company: it has none."""
 
 
 class RecordWriter(Protocol):
@@ -113,7 +110,7 @@ class Outbox:
             drain = partition.queue.put(entry)
         if drain:
             self._ready.append(partition)
-            self._writer.wake(place, alone=self._alone >= _IN_A_ROW)
+            self._writer.wake(place, alone=self._alone >= IN_A_ROW)
             if self._closed:  # perhaps nobody is awake any more
                 self._flush(partition)
 

@@ -18,6 +18,7 @@ from kafka.util import ensure_valid_topic_name
 from transports.base import Address, Message, OnSent
 from transports.errors import MessageTooLarge
 from transports.kafka.broker_clock import BrokerClock
+from transports.kafka.clients import IN_A_ROW
 from transports.kafka.driver.accumulate import Accumulator
 from transports.kafka.driver.client import Client
 from transports.kafka.driver.sender import SteadySender
@@ -28,8 +29,6 @@ from transports.log import get_logger
 __all__ = ["Producer"]
 
 _log = get_logger(__name__)
-_IN_A_ROW = 8
-"""After how many records that went alone the next one is not held for company: it has none."""
 _CODECS = {None: 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 
 
@@ -86,7 +85,7 @@ class Producer:
         """Call `flush` before each look at what is to be sent, by who sends it."""
         self._sender.before_send = flush
 
-    def wake(self, place: Address, *, alone: bool = False) -> None:
+    def wake(self, place: Address, *, alone: bool) -> None:
         """Have what is to be sent looked at, as soon as something can go to that partition."""
         self._ring(place, now=alone)
 
@@ -149,7 +148,7 @@ class Producer:
                 "topic"
             ) from None
         if begun:
-            self._ring(place, now=self._sender.alone >= _IN_A_ROW)
+            self._ring(place, now=self._sender.alone >= IN_A_ROW)
 
     def waits(self, place: Address) -> bool:
         """Whether a batch for this partition waits to be sent; when read, perhaps no more."""
@@ -165,10 +164,11 @@ class Producer:
         if here in {sender.flushing, sender.ident}:
             return
         connection = self._client._manager._conns.get(self._cluster.leader_for_partition(tp))
-        if connection is not None and connection.paused:
-            sender.rung = True
-        elif not (now and sender.push()):
-            sender.rung = True
+        full = connection is not None and connection.paused
+        if now and not full and sender.push():
+            return
+        sender.rung = True
+        if not full:
             self._client.wakeup()
 
     def close(self, timeout: float) -> None:

@@ -116,7 +116,7 @@ class Producer:
         """See `clients.Producer`."""
         self._flusher.flush = flush
 
-    def wake(self, place: Address, *, alone: bool = False) -> None:
+    def wake(self, place: Address, *, alone: bool) -> None:
         """See `clients.Producer`; librdkafka is always ready."""
         del place
         if alone:
