@@ -1,11 +1,13 @@
 """The parts of a server that is started, put together: what decides, what runs, what answers.
 
-Owns `rpc-worker-N` and `rpc-loop`, the threads that run handlers and send replies, and closes them.
+Owns `rpc-worker-N` and `rpc-loop`, the threads that receive, run handlers and send replies, and
+closes them.
 """
 
 import asyncio
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 from rpc.admission import Admission
 from rpc.broker_time import BrokerTime
@@ -13,6 +15,7 @@ from rpc.catalog import Catalog
 from rpc.clock import Clock
 from rpc.dead_letters import DeadLetters
 from rpc.dispatcher import Answer, Dispatcher
+from rpc.event_loop import EventLoop
 from rpc.execution import Execution
 from rpc.flag import Flag
 from rpc.intake import Intake
@@ -20,7 +23,7 @@ from rpc.job import Job
 from rpc.limits import Limit, Limits
 from rpc.overload import Overload
 from rpc.settlement import Settlement
-from rpc.workers import EventLoop, Workers
+from rpc.workers import Workers
 from transports.base import Transport
 
 __all__ = ["Engine"]
@@ -85,10 +88,20 @@ class Engine:
             stopping=stopping,
             frames=transport.frames,
         )
-        if threads and catalog.has_sync:
-            self._workers = Workers(workers, self._run)
+        if threads:
+            self._workers = Workers(workers if catalog.has_sync else 0, self._run)
         if threads and catalog.has_async:
             self._loop = EventLoop(self._run_async)
+
+    def receive(self, receive: Callable[[], bool]) -> None:
+        """Have the workers call `receive`, one at a time, until it returns False."""
+        if self._workers is not None:
+            self._workers.receive(receive)
+
+    def stop_receiving(self) -> None:
+        """Return when nothing is received any more."""
+        if self._workers is not None:
+            self._workers.stop_receiving()
 
     def close(self, timeout: float) -> None:
         """Stop workers and loop; a handler that is stuck is left behind."""
@@ -129,11 +142,17 @@ class Engine:
         if task is not None and self._loop is not None:
             self._loop.call(task.cancel)
 
-    def _run(self, job: Job) -> None:
+    def _run(self, job: Job) -> float:
+        """Run a job to its end; return how long its handler took, with what is around it."""
+        took = 0.0
         if job.plan.handler.is_async:
             asyncio.run(self._run_async(job))
         elif self._execution.claim(job):
-            self._done(job, self._dispatcher.run(job))
+            began = time.perf_counter()
+            answer = self._dispatcher.run(job)
+            took = time.perf_counter() - began
+            self._done(job, answer)
+        return took
 
     async def _run_async(self, job: Job) -> None:
         job.task = asyncio.current_task()

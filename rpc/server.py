@@ -1,7 +1,6 @@
-"""A server: one receiver and one thread for each service, workers for handlers, one event loop.
+"""A server: one receiver for each service, workers that receive and run handlers, one event loop.
 
-Threads: `rpc-server-<service>` receives and decides, and is the only one that touches its
-receiver until `stop` closes it; `Engine` has those that run handlers.
+`Engine` has the threads. One at a time receives from a service, until `stop` closes its receiver.
 """
 
 import os
@@ -148,11 +147,9 @@ class Server:
             threads=threads,
         )
         self._drain_timeout = drain_timeout
-        self._threads = threads
         self._transport: Transport | None = None
         self._engine: Engine | None = None
         self._receivers: list[Receiver] = []
-        self._receiving: list[threading.Thread] = []
         self._over = threading.Event()
         self._pid = os.getpid()
         self.failure: TransportError | None = None
@@ -172,8 +169,8 @@ class Server:
         except BaseException:
             self._close(1.0)
             raise
-        if self._threads:
-            self._start_threads(self._engine.intake)
+        for receiver in self._receivers:
+            self._engine.receive(partial(self._receive, receiver, self._engine.intake))
         _log.info("server.started", services=[service.full_name for service in self.services])
         return self
 
@@ -188,8 +185,7 @@ class Server:
         if self._over.is_set() or self._engine is None or os.getpid() != self._pid:
             return 0
         self._stopping.set()
-        for thread in self._receiving:
-            thread.join()
+        self._engine.stop_receiving()
         if failpoints.on:
             failpoints.hit("server.drain")
         left = self._engine.settlement.drain(self._drain_timeout if timeout is None else timeout)
@@ -262,28 +258,20 @@ class Server:
             raise ValueError("nothing to serve: pass an instance of an implementation")
         return tuple(services)
 
-    def _start_threads(self, intake: Intake) -> None:
-        for service, receiver in zip(self.services, self._receivers, strict=True):
-            thread = threading.Thread(
-                target=self._receive,
-                args=(receiver, intake),
-                name=f"rpc-server-{service.full_name}",
-                daemon=True,
-            )
-            self._receiving.append(thread)
-            thread.start()
-
-    def _receive(self, receiver: Receiver, intake: Intake) -> None:
-        while not self._stopping.is_set():
-            try:
-                deliveries = receiver.receive(_RECEIVE_WAIT)
-            except Exception as error:  # also a transport's bug: a deaf server helps nobody
-                told = error if isinstance(error, TransportError) else TransportError(str(error))
-                self.failure = told
-                self._stopping.set()
-                _log.error("server.failed", topic=receiver.address.topic, error=str(error))
-                return
-            intake.take(deliveries)
+    def _receive(self, receiver: Receiver, intake: Intake) -> bool:
+        """Take what has arrived, waiting for it a moment; False when there will be no more."""
+        if self._stopping.is_set():
+            return False
+        try:
+            deliveries = receiver.receive(_RECEIVE_WAIT)
+        except Exception as error:  # also a transport's bug: a deaf server helps nobody
+            told = error if isinstance(error, TransportError) else TransportError(str(error))
+            self.failure = told
+            self._stopping.set()
+            _log.error("server.failed", topic=receiver.address.topic, error=str(error))
+            return False
+        intake.take(deliveries)
+        return True
 
     def _close(self, timeout: float) -> None:
         engine = self._engine

@@ -1,119 +1,216 @@
-"""Where handlers run: a bounded pool of threads for `def`, one event loop for `async def`.
+"""The threads of a server: they take turns at receiving, and run `def` handlers.
 
-A pool of the standard library makes a future, a work item and several lock steps of each task;
-a queue is all that is needed here. Handlers never run on a thread that receives.
+Whoever has received runs what came, while another one receives: a request is handed to no other
+thread, which would cost more than most handlers do (Schmidt and others: "Leader/Followers", 2000).
 """
 
-import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
-__all__ = ["EventLoop", "Workers"]
+__all__ = ["Workers"]
 
 T = TypeVar("T")
 
 _BRISK = 0.0003  # seconds; a handler that waits for anything takes longer
 _PATIENCE = 0.01  # seconds: two turns of the interpreter's lock
 _SAMPLES = 64  # so many that a wait for the interpreter's lock, of 5 ms, makes no task slow
+_STANDBY = 0.1  # seconds without a task, after which nobody stands by any more
+
+
+class _Source:
+    """Something to receive from, by one thread at a time: the one that has the lock.
+
+    `taken` tells the others without asking for it, and stays true at the end.
+    """
+
+    __slots__ = ("lock", "receive", "taken")
+
+    def __init__(self, receive: Callable[[], bool]) -> None:
+        self.receive = receive
+        self.lock = threading.RLock()  # a handler on the thread that receives may stop the server
+        self.taken = False
 
 
 class Workers(Generic[T]):
-    """`count` daemon threads named `rpc-worker-N`, fed by one queue. `do` must not raise.
+    """Daemon threads named `rpc-worker-N`: `count` for tasks, and one for each source.
 
-    Tasks that block take as many threads as they need: whoever takes one and leaves others behind
-    wakes the next thread. Tasks that are brisk are done by one thread, since a second one would
-    mostly wait for the interpreter's lock (measured: a fifth of the throughput): the next thread
-    then watches, and takes tasks itself once the other is stuck in one for `_PATIENCE`.
+    At most `count` tasks run at once. `do` must not raise; nor must what receives.
+
+    Tasks that block take as many threads as they need: whoever takes one, and leaves others or a
+    source behind, wakes the next thread. Tasks that are brisk are done by the thread that received
+    them, since another one would mostly wait for the interpreter's lock (measured: a fifth of the
+    throughput, and a quarter of a lone call's time). The next thread then stands by, and takes
+    over once nobody has taken a task for `_PATIENCE` and there is something to do.
 
     `deque` and `list` steps are atomic; the order in which they are made is what counts here: a
-    task is added before the idle are looked at, and a thread is among the idle before it looks for
-    tasks a last time.
+    task is added before the idle and the seats are looked at; a seat is given back, and a thread is
+    among the idle, before it looks for tasks a last time.
     """
 
-    def __init__(self, count: int, do: Callable[[T], object]) -> None:
+    def __init__(self, count: int, do: Callable[[T], float]) -> None:
+        """`do` returns how many seconds of it may have been waiting, by `perf_counter`."""
         self._do = do
-        self._tasks: deque[T | None] = deque()
+        self._count = count
+        self._seats = [None] * count
+        """One for each task that may run beside those that do."""
+        self._tasks: deque[T] = deque()
+        self._sources: tuple[_Source, ...] = ()
         self._idle: list[threading.Lock] = []
+        self._closed = False
         self._waking = False
-        self._watching = False
-        self._leader: threading.Lock | None = None
-        """The gate of the thread that took the last task and has not looked for more in vain."""
+        self._urgent = False
+        """Whether who is being woken had better look for something to do at once."""
+        self._standing_by = False
         self._average = 0.001
         """Seconds that a task takes, of the last hundred or so."""
         self._took_at = 0.0
         """When the last task was taken."""
-        self._threads = [
-            threading.Thread(target=self._work, name=f"rpc-worker-{number}", daemon=True)
-            for number in range(count)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._threads: list[threading.Thread] = []
+        self._own: set[int] = set()
+        for _ in range(count):
+            self._add_thread()
+
+    def receive(self, receive: Callable[[], bool]) -> None:
+        """Call `receive`, again and again, until it returns False; from one thread at a time.
+
+        It submits what came, and waits for it at most for a moment.
+        """
+        self._sources = (*self._sources, _Source(receive))
+        self._add_thread()
+        self._wake_one(urgent=True)
+
+    def stop_receiving(self) -> None:
+        """Return when nothing is received any more; what was submitted is still done."""
+        for source in self._sources:
+            source.lock.acquire()  # for good
+            source.taken = True
 
     def submit(self, *tasks: T) -> None:
         """Do each on the next free thread, in this order; the caller bounds how many wait."""
         self._tasks.extend(tasks)
-        self._wake_one()
+        own = threading.get_ident() in self._own
+        if self._standing_by and self._brisk and (own or len(self._seats) < self._count):
+            return  # a thread that is at work looks for more when it is done
+        self._wake_one(urgent=not own)
 
     def close(self, timeout: float) -> None:
         """Stop the threads that are idle, and wait `timeout` seconds for the others.
 
-        A handler that never returns keeps its thread, which does not keep the process.
+        What was submitted is done before. A handler that never returns keeps its thread, which does
+        not keep the process.
         """
-        self._tasks.extend(None for _ in self._threads)
-        self._wake_one()
+        self._closed = True
+        while self._idle:
+            self._idle.pop().release()
         ends = time.monotonic() + timeout
         for thread in self._threads:
-            thread.join(max(0.0, ends - time.monotonic()))
+            if thread is not threading.current_thread():
+                thread.join(max(0.0, ends - time.monotonic()))
+
+    def _add_thread(self) -> None:
+        name = f"rpc-worker-{len(self._threads)}"
+        thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _work(self) -> None:
+        self._own.add(threading.get_ident())
         gate = threading.Lock()
         gate.acquire()
         while True:
+            if self._run() or (not self._closed and self._receive()):
+                continue
+            if self._closed:
+                return
+            self._park(gate)
+
+    def _run(self) -> bool:
+        """Do tasks until there are none; False where there are none, or as many run as may."""
+        if not self._tasks or not self._seats:
+            return False
+        try:
+            self._seats.pop()
+        except IndexError:
+            return False  # another thread was faster
+        while self._tasks:
             try:
                 task = self._tasks.popleft()
             except IndexError:
-                self._park(gate)
-                continue
-            if task is None:  # closed: nobody leads any more
-                self._leader = None
+                break
+            self._took_at = time.perf_counter()
+            if not (self._standing_by and self._brisk) and (self._tasks or self._deserted):
                 self._wake_one()
-                return
-            self._leader, began = gate, time.perf_counter()
-            self._took_at = began
-            if self._tasks:
-                self._wake_one()
-            self._do(task)
-            self._average += (time.perf_counter() - began - self._average) / _SAMPLES
-            del task  # an idle worker must not keep the last request alive
+            took = self._do(task)
+            del task  # who is idle must not keep the last request alive
+            self._average += (took - self._average) / _SAMPLES
+        self._seats.append(None)
+        return True
+
+    def _receive(self) -> bool:
+        """Receive once where nobody else does; False where there is nothing to receive from."""
+        for source in self._sources:
+            if not source.taken and source.lock.acquire(blocking=False):
+                source.taken = True
+                source.taken = not source.receive()
+                source.lock.release()
+                return True
+        return False
+
+    @property
+    def _brisk(self) -> bool:
+        return self._average < _BRISK
+
+    @property
+    def _deserted(self) -> bool:
+        """Whether there is a source from which nobody receives."""
+        return any(not source.taken for source in self._sources)
 
     def _park(self, gate: threading.Lock) -> None:
         """Wait until there is something to do, or go on at once where there is already."""
-        if self._leader is gate:
-            self._leader = None
         self._idle.append(gate)
-        if self._tasks:
-            try:
-                self._idle.remove(gate)
-            except ValueError:
-                pass  # about to be woken: the gate is, or will be, open
-            else:
+        if (self._tasks and self._seats) or self._deserted or self._closed:
+            if self._withdraw(gate):
                 return
-        gate.acquire()
-        self._watching = self._led()
+        else:
+            gate.acquire()
+        if not self._roused() and self._brisk:
+            self._standing_by = True
+            self._stand_by(gate)
+            self._standing_by = False
+
+    def _stand_by(self, gate: threading.Lock) -> None:
+        """Return when whoever took the last task is stuck in it, or nothing was done for long."""
+        while self._brisk and not self._closed:
+            since = time.perf_counter() - self._took_at
+            if since > _STANDBY or (since >= _PATIENCE and (self._tasks or self._deserted)):
+                return
+            self._idle.append(gate)
+            woken = gate.acquire(timeout=_PATIENCE) or not self._withdraw(gate)
+            if woken and self._roused():
+                return
+
+    def _withdraw(self, gate: threading.Lock) -> bool:
+        """Be idle no more; False where another thread is waking, or has woken, this one."""
+        try:
+            self._idle.remove(gate)
+        except ValueError:
+            gate.acquire()
+            return False
+        return True
+
+    def _roused(self) -> bool:
+        """Let others be woken from now on; tell whether this one had better not stand by."""
         self._waking = False
-        while self._led() and (left := self._took_at + _PATIENCE - time.perf_counter()) > 0:
-            time.sleep(left)
-        self._watching = False
+        urgent, self._urgent = self._urgent, False
+        return urgent
 
-    def _led(self) -> bool:
-        """Whether what waits is best left to the thread that takes tasks already."""
-        return self._average < _BRISK and self._leader is not None and bool(self._tasks)
-
-    def _wake_one(self) -> None:
-        if self._waking or (self._watching and self._leader is not None):
+    def _wake_one(self, *, urgent: bool = False) -> None:
+        if urgent:
+            self._urgent = True  # before it is seen whether somebody is being woken already
+        if self._waking:
             return
         try:
             gate = self._idle.pop()
@@ -121,63 +218,3 @@ class Workers(Generic[T]):
             return
         self._waking = True
         gate.release()
-
-
-class EventLoop(Generic[T]):
-    """One asyncio loop on a daemon thread named `rpc-loop`. `do` must not raise."""
-
-    def __init__(self, do: Callable[[T], Coroutine[Any, Any, None]]) -> None:
-        self._do = do
-        self._loop = asyncio.new_event_loop()
-        self._starting: deque[T] = deque()
-        self._scheduled = False
-        self._tasks: set[asyncio.Task[None] | None] = set()  # the loop keeps only weak references
-        self._thread = threading.Thread(target=self._run, name="rpc-loop", daemon=True)
-        self._thread.start()
-
-    def submit(self, *tasks: T) -> None:
-        """Do each soon, side by side; from any thread, many of them per wake-up."""
-        self._starting.extend(tasks)
-        if not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon_threadsafe(self._start)
-
-    def call(self, function: Callable[[], object]) -> None:
-        """Run `function` on the loop soon."""
-        self._loop.call_soon_threadsafe(function)
-
-    def close(self, timeout: float) -> None:
-        """Cancel what runs, and end the loop within `timeout` seconds."""
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stop)
-            self._thread.join(timeout)
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        try:
-            self._loop.run_forever()
-        finally:
-            self._loop.close()
-
-    def _start(self) -> None:
-        self._scheduled = False  # before the first pop: what is added from here schedules again
-        while self._starting:
-            self._tasks.add(self._loop.create_task(self._hold(self._starting.popleft())))
-
-    async def _hold(self, task: T) -> None:
-        """Do one; cheaper than a callback at its end, for which the loop would take a turn more."""
-        try:
-            await self._do(task)
-        finally:
-            self._tasks.discard(asyncio.current_task())
-
-    def _stop(self) -> None:
-        tasks = [task for task in self._tasks if task is not None]
-        for task in tasks:
-            task.cancel()
-        self._loop.create_task(self._finish(tasks))
-
-    async def _finish(self, tasks: list[asyncio.Task[None]]) -> None:
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self._loop.shutdown_asyncgens()
-        self._loop.stop()

@@ -1,20 +1,18 @@
-"""Where handlers run: threads for `def`, one loop for `async def`."""
+"""The threads of a server: who receives, and who runs what came."""
 
-import asyncio
+import queue
 import threading
 import time
 
 import pytest
 
-from rpc.workers import EventLoop, Workers
+from rpc.workers import Workers
 
 
 def call(task):
+    began = time.perf_counter()
     task()
-
-
-async def run(task):
-    await task()
+    return time.perf_counter() - began
 
 
 @pytest.fixture
@@ -34,13 +32,6 @@ def workers_of():
 @pytest.fixture
 def workers(workers_of):
     return workers_of(2)
-
-
-@pytest.fixture
-def loop():
-    made = EventLoop(run)
-    yield made
-    made.close(5.0)
 
 
 def test_tasks_run_on_named_threads_that_do_not_keep_the_process(workers, patience):
@@ -158,46 +149,171 @@ def test_an_idle_worker_keeps_nothing_of_its_last_task_alive(workers, patience, 
     await_true(lambda: alive() is None)
 
 
-def test_coroutines_of_many_threads_run_on_one_loop(loop, patience, run_together):
-    names, ran = set(), threading.Semaphore(0)
+class Source:
+    """Something to receive from: hands on what is put, and knows who came for it."""
 
-    async def task():
-        await asyncio.sleep(0)
-        names.add(threading.current_thread().name)
-        ran.release()
+    def __init__(self, workers):
+        self.workers, self.waiting = workers, queue.SimpleQueue()
+        self.received, self.inside, self.most, self.over = [], 0, 0, False
 
-    def submit():
-        for _ in range(100):
-            loop.submit(task)
+    def put(self, *tasks):
+        """Let these come together."""
+        self.waiting.put(tasks)
 
-    run_together(submit, submit, submit)
-    for _ in range(300):
-        assert ran.acquire(timeout=patience)
-
-    assert names == {"rpc-loop"}
-
-
-def test_closing_the_loop_cancels_what_runs(patience):
-    loop, began, cancelled = EventLoop(run), threading.Event(), threading.Event()
-
-    async def task():
-        began.set()
+    def receive(self):
+        """Submit what has come, waiting for it a moment; False when it is over."""
+        self.inside += 1
+        self.most = max(self.most, self.inside)
         try:
-            await asyncio.Event().wait()
-        finally:
-            cancelled.set()
-
-    loop.submit(task)
-    assert began.wait(patience)
-    loop.close(patience)
-    loop.close(patience)
-
-    assert cancelled.is_set()
+            tasks = self.waiting.get(timeout=0.02)
+        except queue.Empty:
+            tasks = ()
+        self.workers.submit(*tasks)
+        self.received += [threading.current_thread()] * len(tasks)
+        self.inside -= 1
+        return not self.over
 
 
-def test_functions_run_on_the_loops_own_thread(loop, patience):
-    names, ran = [], threading.Event()
-    loop.call(lambda: (names.append(threading.current_thread().name), ran.set()))
+@pytest.fixture
+def source_of():
+    """Make a source that the given workers receive from."""
 
-    assert ran.wait(patience)
-    assert names == ["rpc-loop"]
+    def make(workers):
+        source = Source(workers)
+        workers.receive(source.receive)
+        return source
+
+    return make
+
+
+def who(ran, done):
+    """Return a task that notes its thread."""
+    return lambda: (ran.append(threading.current_thread()), done.release())
+
+
+def test_who_receives_a_task_runs_it(brisk, source_of, patience):
+    source, ran, done = source_of(brisk(4)), [], threading.Semaphore(0)
+    for _ in range(100):
+        source.put(who(ran, done))
+        assert done.acquire(timeout=patience)
+
+    same = [one is other for one, other in zip(ran, source.received, strict=True)]
+    assert same.count(True) > 90  # one that is woken at the beginning may be faster
+
+
+def test_while_a_task_blocks_others_receive_and_run(workers_of, source_of, patience):
+    source, all_there = source_of(workers_of(3)), threading.Barrier(4)
+    for _ in range(3):
+        source.put(lambda: all_there.wait(patience))
+    all_there.wait(patience)
+
+    assert not all_there.broken
+
+
+def test_while_as_many_run_as_may_it_is_received_on(workers_of, source_of, patience, await_true):
+    workers = workers_of(2)
+    source, go, running, done = source_of(workers), threading.Event(), [], threading.Semaphore(0)
+
+    def task():
+        running.append(1)
+        assert go.wait(patience)
+        done.release()
+
+    for _ in range(5):
+        source.put(task)
+    await_true(lambda: len(source.received) == 5)
+    assert len(running) == 2
+    go.set()
+    for _ in range(5):
+        assert done.acquire(timeout=patience)
+
+
+def test_who_gets_stuck_in_what_it_received_among_brisk_tasks_is_relieved(
+    brisk, source_of, patience
+):
+    source, go, done = source_of(brisk(2)), threading.Event(), threading.Semaphore(0)
+    source.put(lambda: go.wait(patience), done.release)
+    source.put(done.release)
+    for _ in range(2):
+        assert done.acquire(timeout=patience)
+
+    assert not go.is_set()
+    go.set()
+
+
+def test_one_thread_at_a_time_receives_and_tasks_of_several_sources_are_done(
+    workers_of, source_of, patience
+):
+    workers = workers_of(4)
+    sources, done = [source_of(workers) for _ in range(3)], threading.Semaphore(0)
+    for number in range(600):
+        pause = 0.003 if number % 50 == 0 else 0.0
+        sources[number % 3].put(*[lambda pause=pause: (time.sleep(pause), done.release())] * 2)
+    for _ in range(1200):
+        assert done.acquire(timeout=patience)
+
+    assert [source.most for source in sources] == [1, 1, 1]
+
+
+def test_threads_that_only_receive_take_no_tasks(workers_of, source_of, await_true):
+    source, ran = source_of(workers_of(0)), []
+    source.put(lambda: ran.append(1))
+    await_true(lambda: source.received)
+
+    assert ran == []
+
+
+def test_a_source_that_is_over_is_asked_no_more(workers_of, patience, await_true):
+    workers, asked = workers_of(2), []
+    workers.receive(lambda: bool(asked.append(1)))
+    await_true(lambda: asked)
+    done = threading.Event()
+    workers.submit(done.set)
+
+    assert done.wait(patience)
+    assert asked == [1]
+
+
+def test_after_receiving_has_stopped_nobody_receives_and_what_came_is_done(
+    workers_of, source_of, patience
+):
+    workers, done = workers_of(2), threading.Semaphore(0)
+    source = source_of(workers)
+    for _ in range(20):
+        source.put(done.release)
+    workers.stop_receiving()
+    came = len(source.received)
+    assert source.inside == 0
+    for _ in range(came):
+        assert done.acquire(timeout=patience)
+    workers.submit(done.release)
+
+    assert done.acquire(timeout=patience)
+    assert len(source.received) == came
+
+
+def test_who_receives_may_stop_it(workers_of, patience):
+    workers, stopped = workers_of(1), threading.Event()
+
+    def receive():
+        workers.stop_receiving()
+        stopped.set()
+        return True
+
+    workers.receive(receive)
+
+    assert stopped.wait(patience)
+
+
+def test_what_comes_from_elsewhere_while_all_stand_by_is_done_at_once(brisk, source_of, patience):
+    workers, done, took = brisk(2), threading.Semaphore(0), []
+    source = source_of(workers)
+    for _ in range(50):
+        source.put(done.release)
+        assert done.acquire(timeout=patience)
+        began = time.perf_counter()
+        workers.submit(done.release)
+        assert done.acquire(timeout=patience)
+        took.append(time.perf_counter() - began)
+
+    assert sorted(took)[25] < 0.005  # and not after the time for which another stands by

@@ -1,8 +1,8 @@
 """A shared receiver: one member of the consumer group that serves a topic.
 
-The session's thread polls; the thread that calls `receive` hands out, commits, and watches over the
-session; any thread acknowledges. What is in flight or waits to be handed out is bounded: at the
-bound the member pauses all its partitions, and keeps polling.
+The thread that calls `receive` hands out and commits, and polls where there is nothing to hand out;
+when it does not, the session's thread polls; any thread acknowledges. What is in flight or waits to
+be handed out is bounded: at the bound the member pauses all its partitions, and is polled on.
 
 Owners: all of the receiver's state is guarded by `_changed`, which is never held while calling
 kafka-python's network code.
@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from transports.base import Address, Delivery
 from transports.errors import TransportError
 from transports.kafka.backlog import Backlog
-from transports.kafka.commits import Round, Told, tell
+from transports.kafka.commits import Told, tell
 from transports.kafka.committer import Committer
 from transports.kafka.config import KafkaConfig
 from transports.kafka.custody import Share
@@ -33,8 +33,6 @@ from transports.log import get_logger
 __all__ = ["SharedReceiver"]
 
 _log = get_logger(__name__)
-
-
 _LAPSED = 0.05
 """How soon to look again whether the broker has answered, while it is in doubt what is ours."""
 
@@ -77,17 +75,24 @@ class SharedReceiver:
         check_not_forked(self._pid)
         deadline = time.monotonic() + max_wait
         while True:
+            polls = False
             with self._changed:
                 if self._closed:
                     return ()
                 self._raise_failure()
-                deliveries = self._hand_out()
-                now = time.monotonic()
-                if not deliveries and now < (until := min(deadline, self._commit_at)):
-                    lapsed = self._backlog and not self._session.leased()
-                    self._changed.wait(min(until - now, _LAPSED) if lapsed else until - now)
-                    now = time.monotonic()
-                    deliveries = () if self._closed else self._hand_out()
+                session, deliveries = self._session, self._hand_out()
+                left = min(deadline, self._commit_at) - time.monotonic()
+                if not deliveries and left > 0:
+                    # At a bound it is room that is waited for, and no record.
+                    polls = not self._backlog and not self._paused and session.take_turn()
+                    if not polls:
+                        self._await(session, left)
+            if polls:
+                session.poll(left)
+            if not deliveries:
+                with self._changed:
+                    deliveries = self._hand_out()
+            now = time.monotonic()
             self._do_duties(now)
             if deliveries or now >= deadline:
                 return deliveries
@@ -119,6 +124,29 @@ class SharedReceiver:
                 self._paused = True
                 session.member.pause_all()
             self._changed.notify_all()
+
+    def turn_is_free(self, session: Session) -> None:
+        """Have who waits for records poll by itself."""
+        with self._changed:
+            if session is self._session:
+                self._changed.notify_all()
+
+    def watch(self, session: Session) -> None:
+        """See whether a session gets anywhere; begin another where it does not."""
+        trouble = session.stuck(time.monotonic(), self._config.join_timeout)
+        if trouble is None:
+            return
+        with self._changed:
+            if self._closed or session is not self._session:
+                return
+            _log.error("kafka.session_rebuilt", topic=self._topic, why=trouble)
+            self._offsets.release()
+            self._backlog.clear()
+            self._revoking = False
+            told = self._committer.abandon()
+            self._session = self._begin()
+        tell(told)
+        session.abandon()
 
     def failed(self, session: Session, error: TransportError) -> None:
         """Keep what went wrong for whoever calls `receive`."""
@@ -152,18 +180,6 @@ class SharedReceiver:
         with self._changed:
             return session is not self._session or self._closed or self._offsets.drained()
 
-    def committable(self, session: Session, *, final: bool) -> Round:
-        """Return what to commit; after the last word, nothing but that."""
-        return self._committer.committable(session, final=final)
-
-    def committed(self, session: Session, round_: Round) -> None:
-        """Tell those who waited for it."""
-        self._committer.committed(session, round_)
-
-    def not_committed(self, session: Session, round_: Round, *, lost: bool) -> None:
-        """Try again for those who wait, as long as the partitions are held."""
-        self._committer.not_committed(session, round_, lost=lost)
-
     def released(self, session: Session) -> None:
         """Hold nothing."""
         with self._changed:
@@ -176,6 +192,11 @@ class SharedReceiver:
 
     # Under the lock
 
+    def _await(self, session: Session, left: float) -> None:
+        """Wait for something to hand out, or for the turn to poll, at most `left` seconds."""
+        lapsed = self._backlog and not session.leased()
+        self._changed.wait(min(left, _LAPSED) if lapsed else left)
+
     def _raise_failure(self) -> None:
         error, self._failure = self._failure, None
         if error is not None:
@@ -183,11 +204,10 @@ class SharedReceiver:
 
     def _load(self) -> float:
         """How much of what may be here is here: 1.0 is the bound."""
-        count = (self._backlog.messages + self._offsets.in_flight) / max(
-            1, self._config.max_unacked
-        )
-        size = self._backlog.bytes + self._offsets.in_flight_bytes
-        return max(count, size / max(1, self._config.max_unacked_bytes))
+        config, backlog, offsets = self._config, self._backlog, self._offsets
+        count = (backlog.messages + offsets.in_flight) / max(1, config.max_unacked)
+        size = (backlog.bytes + offsets.in_flight_bytes) / max(1, config.max_unacked_bytes)
+        return max(count, size)
 
     def _hand_out(self) -> Sequence[Delivery]:
         """Take some of what is there, as far as the bound admits."""
@@ -234,38 +254,22 @@ class SharedReceiver:
 
     def _do_duties(self, now: float) -> None:
         """Resume, commit, and see whether the session gets anywhere."""
+        told: Told = []
         with self._changed:
             session, member = self._session, self._session.member
             if self._paused and member is not None and self._load() <= 0.5:
                 self._paused = False
                 member.resume_all()
             due = now >= self._commit_at and not self._closed
-            told = self._committer.due() if due else []
             if due:
+                told = self._committer.due()
                 self._commit_at = now + self._config.commit_interval
         tell(told)
         if due:
-            self._watch(session, now)
-
-    def _watch(self, session: Session, now: float) -> None:
-        """Begin another session where this one is stuck."""
-        trouble = session.stuck(now, self._config.join_timeout)
-        if trouble is None:
-            return
-        _log.error("kafka.session_rebuilt", topic=self._topic, why=trouble)
-        with self._changed:
-            if self._closed:
-                return
-            self._offsets.release()
-            self._backlog.clear()
-            self._revoking = False
-            told = self._committer.abandon()
-            self._session = self._begin()
-        tell(told)
-        session.abandon()
+            self.watch(session)
 
     def _begin(self) -> Session:
-        session = Session(self._config, self._topic, self._group, self)
+        session = Session(self._config, self._topic, self._group, self, self._committer)
         session.start()
         return session
 

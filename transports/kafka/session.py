@@ -1,12 +1,15 @@
-"""One life of a group member: its thread connects, joins, and then only polls.
+"""One life of a group member: its thread connects, joins, and polls while nobody else does.
 
-Work between polls would cost joins; so what a poll brings is handed to the receiver, which owns
-everything else. A session that no longer gets anywhere is left behind, and another one begun.
+Whoever waits for records had better poll by itself, so that no hand-over between threads stands
+between a record and its handler. But a member that is not polled loses its partitions, whatever
+its owner is busy with: so the session's thread stands by. What a poll brings goes to the receiver,
+which owns everything else. A session that gets nowhere is left behind, and another one begun.
 
-Owners: the session's thread owns the consumer; what is told about it is written by that thread or
-by a thread of the driver, one attribute each.
+Owners: the consumer is owned by who has the turn; what is told about it is written by that thread
+or by a thread of the driver, one attribute each.
 """
 
+import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -23,10 +26,12 @@ from transports.kafka.records import Record
 from transports.kafka.unreadable import Strikes
 from transports.log import get_logger
 
-__all__ = ["Session", "SessionOwner"]
+__all__ = ["Session", "SessionCommits", "SessionOwner"]
 
 _log = get_logger(__name__)
 _PAUSE, _BACKOFF = 0.1, 1.0
+_STANDBY = 0.1
+"""How long nobody may have asked for the turn, until the session's thread takes it."""
 _LEASE = 0.9
 """For how much of the session timeout after a sign of life nobody else can have our partitions."""
 
@@ -41,23 +46,42 @@ class SessionOwner(Protocol):
     ) -> None: ...
     def revoking(self, session: "Session") -> None: ...
     def drained(self, session: "Session") -> bool: ...
+    def released(self, session: "Session") -> None: ...
+    def turn_is_free(self, session: "Session") -> None: ...
+    def watch(self, session: "Session") -> None: ...
+
+
+class SessionCommits(Protocol):
+    """What a session commits, and whom it tells of that. Likewise."""
+
     def committable(self, session: "Session", *, final: bool) -> Round: ...
     def committed(self, session: "Session", round_: Round) -> None: ...
     def not_committed(self, session: "Session", round_: Round, *, lost: bool) -> None: ...
-    def released(self, session: "Session") -> None: ...
 
 
 class Session:
     """A member from its connection to its end."""
 
-    def __init__(self, config: KafkaConfig, topic: str, group: str, owner: SessionOwner) -> None:
+    def __init__(
+        self,
+        config: KafkaConfig,
+        topic: str,
+        group: str,
+        owner: SessionOwner,
+        commits: SessionCommits,
+    ) -> None:
         self._config = config
         self._topic = topic
         self._group = group
         self._owner = owner
+        self._commits = commits
         self._stopped = threading.Event()
         self._strikes = Strikes()
         self._gone_since: float | None = None
+        self._turn = threading.Lock()
+        """Held by the thread that polls."""
+        self._asked_at = -math.inf
+        self._rests_until = -math.inf
         self.member: Member | None = None
         """The consumer, once it is connected."""
         self.polled_at = time.monotonic()
@@ -84,6 +108,25 @@ class Session:
     def start(self) -> None:
         """Begin to connect and to poll."""
         self._thread.start()
+
+    def take_turn(self) -> bool:
+        """Tell whether the calling thread is the one to `poll` now, which it has to do then."""
+        self._asked_at = time.monotonic()
+        if self.member is None or self._asked_at < self._rests_until:
+            return False
+        return self._turn.acquire(blocking=False)
+
+    def poll(self, max_wait: float) -> None:
+        """Poll, by who has the turn, for at most `max_wait` seconds or `poll_timeout`.
+
+        It takes longer in a rebalance.
+        """
+        try:
+            self.polled_at = time.monotonic()
+            if self.member is not None and not self._stopped.is_set():
+                self._poll(self.member, min(max_wait, self._config.poll_timeout))
+        finally:
+            self._turn.release()
 
     def stuck(self, now: float, patience: float) -> str | None:
         """Say what has taken longer than `patience` seconds and should not."""
@@ -123,8 +166,19 @@ class Session:
         if self._stopped.is_set():
             member.shut(0.0)
         while not self._stopped.is_set():
-            self.polled_at = time.monotonic()
-            self._poll(member)
+            self._stand_by()
+
+    def _stand_by(self) -> None:
+        """Poll where nobody else does, or see a moment later."""
+        now = time.monotonic()
+        if now < self._rests_until:
+            self._stopped.wait(self._rests_until - now)
+        elif now < self._asked_at + _STANDBY or not self._turn.acquire(blocking=False):
+            self._owner.watch(self)
+            self._stopped.wait(_STANDBY)
+        else:
+            self.poll(self._config.poll_timeout)
+            self._owner.turn_is_free(self)
 
     def _join(self) -> Member:
         config = self._config
@@ -134,9 +188,9 @@ class Session:
         self.member = member
         return member
 
-    def _poll(self, member: Member) -> None:
+    def _poll(self, member: Member, max_wait: float) -> None:
         try:
-            polled = member.next_records(self._config.poll_timeout)
+            polled = member.next_records(max_wait)
             if polled:
                 if failpoints.on:
                     failpoints.hit("group.fetched")
@@ -151,11 +205,14 @@ class Session:
             # A close from another thread pulls all kinds of things away from under a poll.
             if not self._stopped.is_set():
                 _log.warning("kafka.poll_failed", topic=self._topic, why=repr(error))
-            self._stopped.wait(_PAUSE)
+            self._rest(_PAUSE)
+
+    def _rest(self, seconds: float) -> None:
+        self._rests_until = time.monotonic() + seconds
 
     def _tell(self, error: TransportError) -> None:
         self._owner.failed(self, error)
-        self._stopped.wait(_BACKOFF)
+        self._rest(_BACKOFF)
 
     def _stumble(self, member: Member, unreadable: UnreadableBatch) -> None:
         """Try again, and in the end step over what can't be read."""
@@ -163,7 +220,7 @@ class Session:
             _log.error("kafka.batch_skipped", why=str(unreadable), to=unreadable.following)
             member.step_over(unreadable.partition, unreadable.following)
         else:
-            self._stopped.wait(_PAUSE)
+            self._rest(_PAUSE)
 
     def _check_topic(self, member: Member) -> None:
         """Raise `AddressUnknown` when the topic has been gone for a while."""
@@ -206,17 +263,17 @@ class Session:
 
     def committable(self, *, final: bool) -> Round:
         """Return what is to be committed, at last where partitions are given up."""
-        return self._owner.committable(self, final=final)
+        return self._commits.committable(self, final=final)
 
     def committed(self, round_: Round) -> None:
         """Pass on that it is."""
-        self._owner.committed(self, round_)
+        self._commits.committed(self, round_)
 
     def not_committed(self, round_: Round, error: Exception) -> bool:
         """Pass on that it may not be; tell whether to try again."""
         self._shorten(error)
         lost = isinstance(error, LostMembership)
-        self._owner.not_committed(self, round_, lost=lost)
+        self._commits.not_committed(self, round_, lost=lost)
         return not lost
 
     def not_taken(self, error: Exception) -> None:

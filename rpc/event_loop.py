@@ -1,0 +1,71 @@
+"""Where `async def` handlers run: one event loop on a thread of its own."""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, TypeVar
+
+__all__ = ["EventLoop"]
+
+T = TypeVar("T")
+
+
+class EventLoop(Generic[T]):
+    """One asyncio loop on a daemon thread named `rpc-loop`. `do` must not raise."""
+
+    def __init__(self, do: Callable[[T], Coroutine[Any, Any, None]]) -> None:
+        self._do = do
+        self._loop = asyncio.new_event_loop()
+        self._starting: deque[T] = deque()
+        self._scheduled = False
+        self._tasks: set[asyncio.Task[None] | None] = set()  # the loop keeps only weak references
+        self._thread = threading.Thread(target=self._run, name="rpc-loop", daemon=True)
+        self._thread.start()
+
+    def submit(self, *tasks: T) -> None:
+        """Do each soon, side by side; from any thread, many of them per wake-up."""
+        self._starting.extend(tasks)
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon_threadsafe(self._start)
+
+    def call(self, function: Callable[[], object]) -> None:
+        """Run `function` on the loop soon."""
+        self._loop.call_soon_threadsafe(function)
+
+    def close(self, timeout: float) -> None:
+        """Cancel what runs, and end the loop within `timeout` seconds."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop)
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.close()
+
+    def _start(self) -> None:
+        self._scheduled = False  # before the first pop: what is added from here schedules again
+        while self._starting:
+            self._tasks.add(self._loop.create_task(self._hold(self._starting.popleft())))
+
+    async def _hold(self, task: T) -> None:
+        """Do one; cheaper than a callback at its end, for which the loop would take a turn more."""
+        try:
+            await self._do(task)
+        finally:
+            self._tasks.discard(asyncio.current_task())
+
+    def _stop(self) -> None:
+        tasks = [task for task in self._tasks if task is not None]
+        for task in tasks:
+            task.cancel()
+        self._loop.create_task(self._finish(tasks))
+
+    async def _finish(self, tasks: list[asyncio.Task[None]]) -> None:
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._loop.shutdown_asyncgens()
+        self._loop.stop()

@@ -1,0 +1,64 @@
+"""Where `async def` handlers run: one loop on a thread of its own."""
+
+import asyncio
+import threading
+
+import pytest
+
+from rpc.event_loop import EventLoop
+
+
+async def run(task):
+    await task()
+
+
+@pytest.fixture
+def loop():
+    made = EventLoop(run)
+    yield made
+    made.close(5.0)
+
+
+def test_coroutines_of_many_threads_run_on_one_loop(loop, patience, run_together):
+    names, ran = set(), threading.Semaphore(0)
+
+    async def task():
+        await asyncio.sleep(0)
+        names.add(threading.current_thread().name)
+        ran.release()
+
+    def submit():
+        for _ in range(100):
+            loop.submit(task)
+
+    run_together(submit, submit, submit)
+    for _ in range(300):
+        assert ran.acquire(timeout=patience)
+
+    assert names == {"rpc-loop"}
+
+
+def test_closing_the_loop_cancels_what_runs(patience):
+    loop, began, cancelled = EventLoop(run), threading.Event(), threading.Event()
+
+    async def task():
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    loop.submit(task)
+    assert began.wait(patience)
+    loop.close(patience)
+    loop.close(patience)
+
+    assert cancelled.is_set()
+
+
+def test_functions_run_on_the_loops_own_thread(loop, patience):
+    names, ran = [], threading.Event()
+    loop.call(lambda: (names.append(threading.current_thread().name), ran.set()))
+
+    assert ran.wait(patience)
+    assert names == ["rpc-loop"]
