@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar, cast
 
 from rpc.wakeups import awaiting
+from transports.together import let_go
 
 __all__ = ["Completion"]
 
@@ -57,6 +58,7 @@ class Completion(Generic[T]):
         """Wait until the value is there, at most `timeout` seconds; tell whether it is."""
         if self._done:
             return True
+        let_go()
         gate = threading.Lock()
         gate.acquire()
         wake = gate.release

@@ -25,6 +25,7 @@ from rpc.overload import Overload
 from rpc.settlement import Settlement
 from rpc.workers import Workers
 from transports.base import Transport
+from transports.together import Batch
 
 __all__ = ["Engine"]
 
@@ -89,7 +90,7 @@ class Engine:
             frames=transport.frames,
         )
         if threads:
-            self._workers = Workers(workers if catalog.has_sync else 0, self._run)
+            self._workers = Workers(workers if catalog.has_sync else 0, self._work)
         if threads and catalog.has_async:
             self._loop = EventLoop(self._run_async)
 
@@ -142,17 +143,26 @@ class Engine:
         if task is not None and self._loop is not None:
             self._loop.call(task.cancel)
 
-    def _run(self, job: Job) -> float:
-        """Run a job to its end; return how long its handler took, with what is around it."""
-        took = 0.0
+    def _work(self, job: Job, batch: Batch) -> float:
+        """Run a job; return how long its handler took, with what is around it.
+
+        Its reply goes with those of the batch; what the handler sends does not wait for that.
+        """
+        if not self._execution.claim(job):
+            return 0.0
+        began = time.perf_counter()
+        answer = self._dispatcher.run(job)
+        took = time.perf_counter() - began
+        with batch:
+            self._done(job, answer)
+        return took
+
+    def _run(self, job: Job) -> None:
+        """Run a job on this thread, whichever it is."""
         if job.plan.handler.is_async:
             asyncio.run(self._run_async(job))
         elif self._execution.claim(job):
-            began = time.perf_counter()
-            answer = self._dispatcher.run(job)
-            took = time.perf_counter() - began
-            self._done(job, answer)
-        return took
+            self._done(job, self._dispatcher.run(job))
 
     async def _run_async(self, job: Job) -> None:
         job.task = asyncio.current_task()

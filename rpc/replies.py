@@ -13,9 +13,9 @@ from rpc.calls import CallState
 from rpc.headers import EnvelopeError
 from rpc.inflight import InFlight
 from rpc.reply import Reply, ReplyReader, is_clock
-from rpc.wakeups import together
 from transports import failpoints
 from transports.base import Delivery
+from transports.together import together
 
 __all__ = ["Replies"]
 

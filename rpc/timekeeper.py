@@ -12,9 +12,9 @@ from rpc.calls import CallState
 from rpc.inflight import InFlight
 from rpc.peer import Peer
 from rpc.tracker import Due
-from rpc.wakeups import together
 from transports.base import GroupState
 from transports.log import get_logger
+from transports.together import together
 
 __all__ = ["Timekeeper"]
 

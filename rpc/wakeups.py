@@ -2,19 +2,20 @@
 
 `call_soon_threadsafe` writes to a socket each time, and the loop that wakes up takes the
 interpreter from the thread that woke it. So what one batch of replies ends is held back until the
-whole batch has been gone through, and then one wake-up does for each loop.
+whole batch has been gone through, and then one wake-up does for each loop (`transports.together`).
 """
 
 import asyncio
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import msgspec
 
-__all__ = ["awaiting", "together"]
+from transports.together import hold
+
+__all__ = ["awaiting"]
 
 
 def awaiting() -> "tuple[asyncio.Future[None], Callable[[], None]]":
@@ -25,21 +26,6 @@ def awaiting() -> "tuple[asyncio.Future[None], Callable[[], None]]":
         bridge = _here.bridge = _Bridge(loop)
     future: asyncio.Future[None] = loop.create_future()
     return future, _Wake(bridge, future)
-
-
-@contextmanager
-def together() -> Iterator[None]:
-    """Hold back, on this thread, the wake-ups of event loops until the end of the block."""
-    if _here.held is not None:  # the block around this one wakes them
-        yield
-        return
-    held = _here.held = set()
-    try:
-        yield
-    finally:
-        _here.held = None
-        for bridge in held:
-            bridge.schedule()
 
 
 class _Bridge:
@@ -53,11 +39,8 @@ class _Bridge:
     def wake(self, future: "asyncio.Future[None]") -> None:
         """Resolve `future` on its loop soon; from any thread."""
         self._ready.append(future)
-        held = _here.held
-        if held is None:
+        if not hold(self, self.schedule):
             self.schedule()
-        else:
-            held.add(self)
 
     def schedule(self) -> None:
         """Have the loop resolve what is ready."""
@@ -98,8 +81,6 @@ class _Here(threading.local):
 
     bridge: _Bridge | None = None
     """To the loop that ran here last."""
-    held: set[_Bridge] | None = None
-    """The bridges whose loops are to be woken at the end of the batch; None: at once."""
 
 
 _here = _Here()

@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from transports.together import Batch
+
 __all__ = ["Workers"]
 
 T = TypeVar("T")
@@ -17,6 +19,7 @@ T = TypeVar("T")
 _BRISK = 0.0003  # seconds; a handler that waits for anything takes longer
 _PATIENCE = 0.01  # seconds: two turns of the interpreter's lock
 _SAMPLES = 64  # so many that a wait for the interpreter's lock, of 5 ms, makes no task slow
+_TOGETHER = 64  # tasks; what they send fills a frame
 _STANDBY = 0.1  # seconds without a task, after which nobody stands by any more
 
 
@@ -50,8 +53,11 @@ class Workers(Generic[T]):
     among the idle, before it looks for tasks a last time.
     """
 
-    def __init__(self, count: int, do: Callable[[T], float]) -> None:
-        """`do` returns how many seconds of it may have been waiting, by `perf_counter`."""
+    def __init__(self, count: int, do: Callable[[T, Batch], float]) -> None:
+        """`do` returns how many seconds of it may have been waiting, by `perf_counter`.
+
+        What it sends had better go with what the next ones send, by the batch that it is given.
+        """
         self._do = do
         self._count = count
         self._seats = [None] * count
@@ -66,6 +72,8 @@ class Workers(Generic[T]):
         self._standing_by = False
         self._average = 0.001
         """Seconds that a task takes, of the last hundred or so."""
+        self._batch = Batch()
+        """Of the thread that began last to do tasks: whoever stands by lets it go in time."""
         self._took_at = 0.0
         """When the last task was taken."""
         self._threads: list[threading.Thread] = []
@@ -135,17 +143,25 @@ class Workers(Generic[T]):
             self._seats.pop()
         except IndexError:
             return False  # another thread was faster
+        batch, since, done = Batch(), 0.0, 0
+        self._batch = batch
         while self._tasks:
             try:
                 task = self._tasks.popleft()
             except IndexError:
                 break
-            self._took_at = time.perf_counter()
-            if not (self._standing_by and self._brisk) and (self._tasks or self._deserted):
+            self._took_at = now = time.perf_counter()
+            alone = self._batch is batch and self._standing_by and self._brisk
+            if not alone and (self._tasks or self._deserted):
                 self._wake_one()
-            took = self._do(task)
+            if not alone or done == _TOGETHER or now - since > _PATIENCE:
+                batch.let_go()
+                since, done = now, 0
+            took = self._do(task, batch)
+            done += 1
             del task  # who is idle must not keep the last request alive
             self._average += (took - self._average) / _SAMPLES
+        batch.let_go()
         self._seats.append(None)
         return True
 
@@ -185,8 +201,10 @@ class Workers(Generic[T]):
         """Return when whoever took the last task is stuck in it, or nothing was done for long."""
         while self._brisk and not self._closed:
             since = time.perf_counter() - self._took_at
-            if since > _STANDBY or (since >= _PATIENCE and (self._tasks or self._deserted)):
-                return
+            if since >= _PATIENCE:
+                self._batch.let_go()
+                if since > _STANDBY or self._tasks or self._deserted:
+                    return
             self._idle.append(gate)
             woken = gate.acquire(timeout=_PATIENCE) or not self._withdraw(gate)
             if woken and self._roused():

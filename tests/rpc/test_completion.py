@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rpc.completion import Completion
+from transports.together import hold, together
 
 ROUNDS = 200
 """How often a race is run: each is two threads let go at once."""
@@ -178,3 +179,11 @@ def test_a_value_for_a_loop_that_is_closed_goes_to_the_others():
     assert heard == ["callback"]
     task.get_coro().close()
     task._log_destroy_pending = False
+
+
+def test_who_waits_lets_go_first_of_what_its_batch_holds_back(patience):
+    completion = Completion()
+    with together():
+        hold("sent", lambda: completion.set("answer"))
+
+        assert completion.wait(patience)

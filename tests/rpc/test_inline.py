@@ -79,17 +79,44 @@ def put(transport, request_of):
     return send
 
 
-def test_an_inline_handler_runs_on_the_thread_that_takes_requests_and_others_do_not(
-    transport, put, replies
-):
+def test_an_inline_handler_runs_before_anything_else_is_received(transport, put, replies):
+    class Waits(WhereImpl):
+        at_once = 0
+
+        @method(inline=True)
+        def here(self) -> str:
+            receiving = [t for t in server._engine._workers._sources if t.taken]
+            return f"{len(receiving)} {threading.current_thread().name}"
+
     put(b"a", b"here")
     put(b"b", b"there")
     put(b"c", b"here")
-    with Server(WhereImpl(), transport=transport):
+    server = Server(Waits(), transport=transport)
+    with server:
         told = replies(3)
 
-    assert told[b"a"].body == told[b"c"].body == b'"rpc-server-Where"'
-    assert told[b"b"].body.startswith(b'"rpc-worker-')
+    assert told[b"a"].body == told[b"c"].body
+    assert told[b"a"].body.startswith(b'"1 rpc-worker-')
+
+
+def test_an_inline_handler_may_stop_its_server(transport, put, patience):
+    stopped, threads = threading.Event(), []
+
+    class Stops(WhereImpl):
+        @method(inline=True)
+        def here(self) -> str:
+            threads.append(threading.current_thread())
+            server.stop(0)
+            stopped.set()
+            return ""
+
+    server = Server(Stops(), transport=transport)
+    server.start()
+    put(b"a", b"here")
+
+    assert stopped.wait(patience)
+    threads[0].join(patience)
+    assert not threads[0].is_alive()
 
 
 def test_inline_calls_with_one_key_keep_their_order(transport, put, replies):

@@ -125,11 +125,11 @@ def test_a_start_that_fails_leaves_nothing_open(job, wire):
 
 
 def test_threads_are_named_and_end_with_the_server(job, memory_url):
-    with Server(job, transport=memory_url, workers=2):
+    with Server(job, transport=memory_url, workers=2):  # and one thread more, which receives
         running = [thread for thread in threading.enumerate() if thread.name.startswith("rpc-")]
 
     assert {thread.name for thread in running} >= {
-        "rpc-server-Job", "rpc-worker-0", "rpc-worker-1", "rpc-loop",
+        "rpc-worker-0", "rpc-worker-1", "rpc-worker-2", "rpc-loop",
     }  # fmt: skip
     for thread in running:
         thread.join(5)

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from rpc.completion import Completion
-from rpc.wakeups import together
+from transports.together import together
 
 
 class CountedLoop(asyncio.SelectorEventLoop):

@@ -9,10 +9,14 @@ import pytest
 from rpc.workers import Workers
 
 
-def call(task):
+def call(task, batch):
+    """Do a task, and what it returns with the batch."""
     began = time.perf_counter()
-    task()
-    return time.perf_counter() - began
+    act = task()
+    took = time.perf_counter() - began
+    if callable(act):
+        batch.hold(act, act)
+    return took
 
 
 @pytest.fixture
@@ -317,3 +321,47 @@ def test_what_comes_from_elsewhere_while_all_stand_by_is_done_at_once(brisk, sou
         took.append(time.perf_counter() - began)
 
     assert sorted(took)[25] < 0.005  # and not after the time for which another stands by
+
+
+def test_what_brisk_tasks_send_goes_together_at_the_end_of_all(brisk, source_of, patience):
+    source, told = source_of(brisk(2)), []
+
+    def tasks(ran, sent, over):
+        def send():
+            sent.append(len(ran))
+            if len(ran) == 10:
+                over.set()
+
+        return [lambda: (ran.append(1), send)[1]] * 10
+
+    for _ in range(20):
+        sent, over = [], threading.Event()
+        source.put(*tasks([], sent, over))
+        assert over.wait(patience)
+        told.append(sent)
+
+    assert told.count([10]) > 10  # at first there may be nobody who stands by
+
+
+def test_what_tasks_that_block_send_goes_before_the_next_is_begun(workers_of, source_of, patience):
+    source, go, sent = source_of(workers_of(1)), threading.Event(), threading.Event()
+    source.put(lambda: sent.set, lambda: go.wait(patience))
+
+    assert sent.wait(patience)
+    assert not go.is_set()
+    go.set()
+
+
+def test_what_was_to_go_with_a_brisk_task_that_gets_stuck_goes_in_a_moment(
+    brisk, source_of, patience
+):
+    source, go, done = source_of(brisk(2)), threading.Event(), threading.Semaphore(0)
+    for _ in range(20):  # one is standing by
+        source.put(done.release)
+        assert done.acquire(timeout=patience)
+    sent = threading.Event()
+    source.put(lambda: sent.set, lambda: go.wait(patience))
+
+    assert sent.wait(patience)
+    assert not go.is_set()
+    go.set()

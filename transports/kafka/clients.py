@@ -63,8 +63,8 @@ class Producer(Topics, Protocol):
     def wake(self, place: Address, *, alone: bool) -> None:
         """Have what waits flushed, as soon as the client can send to that partition.
 
-        By a thread of this client, so that what the caller sends in one go goes together; perhaps
-        by the caller where messages come one by one (`alone`).
+        By a thread of this client, so that what the caller sends in one go goes together, or by the
+        caller at the end of its batch; perhaps at once where messages come one by one (`alone`).
         """
 
     def view(self, topic: str) -> object:

@@ -25,6 +25,7 @@ from transports.kafka.driver.sender import SteadySender
 from transports.kafka.driver.write import RecordTooLarge
 from transports.kafka.topic_state import TopicState
 from transports.log import get_logger
+from transports.together import hold
 
 __all__ = ["Producer"]
 
@@ -164,12 +165,23 @@ class Producer:
         if here in {sender.flushing, sender.ident}:
             return
         connection = self._client._manager._conns.get(self._cluster.leader_for_partition(tp))
-        full = connection is not None and connection.paused
-        if now and not full and sender.push():
-            return
-        sender.rung = True
-        if not full:
-            self._client.wakeup()
+        if connection is not None and connection.paused:
+            sender.rung = True
+        elif hold(self, self._push):
+            pass
+        elif now:
+            self._push()
+        else:
+            self._call_sender()
+
+    def _push(self) -> None:
+        """Send what there is by this thread, if the sender is not at work."""
+        if not self._sender.push():
+            self._call_sender()
+
+    def _call_sender(self) -> None:
+        self._sender.rung = True
+        self._client.wakeup()
 
     def close(self, timeout: float) -> None:
         """Send what is queued within `timeout` seconds, fail the rest, end the thread."""

@@ -43,6 +43,7 @@ from transports.kafka.librdkafka.messages import check
 from transports.kafka.topic_state import TopicState
 from transports.log import get_logger
 from transports.outcome import tell
+from transports.together import hold
 
 __all__ = ["Producer"]
 
@@ -119,10 +120,10 @@ class Producer:
     def wake(self, place: Address, *, alone: bool) -> None:
         """See `clients.Producer`; librdkafka is always ready."""
         del place
-        if alone:
-            self._flusher.flush()
-        else:
-            self._flusher.wake()
+        flusher = self._flusher
+        if hold(self, flusher.flush):
+            return
+        (flusher.flush if alone else flusher.wake)()
 
     def view(self, topic: str) -> object:
         """See `clients.Producer`."""
