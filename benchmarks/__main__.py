@@ -74,14 +74,13 @@ def medians(runs):
     return rows
 
 
-def conditions(rounds, seconds, *, inline):
+def conditions(rounds, seconds):
     """Return what the figures were measured with."""
     versions = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
     return (
         f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, CPython "
         f"{platform.python_version()}, {versions}; one broker on loopback, acks=all; "
         f"medians of {rounds} interleaved rounds of {seconds:g} s"
-        + (", our handlers inline" if inline else "")
     )
 
 
@@ -92,17 +91,16 @@ def conditions(rounds, seconds, *, inline):
 @click.option("--only", multiple=True, type=click.Choice(list(CONTENDERS)), help="default: all")
 @click.option("--inflight", multiple=True, type=int, help="only these numbers in flight")
 @click.option("--payload", multiple=True, type=int, help="only these numbers of bytes")
-@click.option("--inline", is_flag=True, help="run our handlers on the thread that takes requests")
 @click.option("--bootstrap", envvar="BOOTSTRAP", help="a broker that runs; default: one of our own")
 @click.option("--markdown", is_flag=True, help="print the tables as they stand in the docs")
 @click.option("--out", default="build/bench.json", show_default=True, type=Path)
-def main(*, rounds, seconds, quick, only, inflight, payload, inline, bootstrap, markdown, out):
+def main(*, rounds, seconds, quick, only, inflight, payload, bootstrap, markdown, out):
     console = Console(stderr=True)
     with ExitStack() as stack:
         if bootstrap is None:
             console.print("starting Apache Kafka ...")
             bootstrap = stack.enter_context(Broker(fast_start=False, heap="1g")).bootstrap
-        pairs = begin(only or CONTENDERS, bootstrap, stack, console, inline=inline)
+        pairs = begin(only or CONTENDERS, bootstrap, stack, console)
         plan = [
             point
             for point in points(list(pairs), quick=quick)
@@ -112,7 +110,7 @@ def main(*, rounds, seconds, quick, only, inflight, payload, inline, bootstrap, 
         rows = medians(measure(pairs, plan, rounds, seconds, console))
         ours = {name: pair for name, pair in pairs.items() if CONTENDERS[name].layer == "rpc"}
         resting = idle(ours, _IDLE)
-    told = conditions(rounds, seconds, inline=inline)
+    told = conditions(rounds, seconds)
     shown = report.console(markdown=markdown)
     shown.print(report.figures_table(rows, markdown=markdown), told)
     shown.print(report.bars_table(bars(rows, resting), markdown=markdown))

@@ -23,7 +23,7 @@ def server_of(kind, address):
     if kind == "ours":
         from benchmarks import ours  # noqa: PLC0415 - each process imports its own libraries alone
 
-        return partial(ours.serve, address["url"], inline=address.get("inline", False))
+        return partial(ours.serve, address["url"])
     if kind.startswith("grpc"):
         from benchmarks import peer_grpc  # noqa: PLC0415
 

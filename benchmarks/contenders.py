@@ -98,9 +98,9 @@ def points(names, *, quick):
 class Pair:
     """The server and the client of a contender, connected. Raises `Refused`."""
 
-    def __init__(self, contender, bootstrap, commands, *, inline):
-        """`commands` start what is no module of ours, by kind; `inline`: our handlers run so."""
-        address = _address(contender, bootstrap) | {"inline": inline}
+    def __init__(self, contender, bootstrap, commands):
+        """`commands` start what is no module of ours, by kind."""
+        address = _address(contender, bootstrap)
         with ExitStack() as stack:
             self.server = _start(contender.kind, "server", address, commands)
             stack.callback(self.server.close)
@@ -141,12 +141,12 @@ def _address(contender, bootstrap):
     return {"url": f"kafka://{bootstrap}?{query}", "service": f"bench-{run}"}
 
 
-def begin(names, bootstrap, stack, console, *, inline=False):
+def begin(names, bootstrap, stack, console):
     """Return the contenders that can be started, each a server and a client."""
     pairs = {}
     for name in names:
         try:
-            pairs[name] = Pair(CONTENDERS[name], bootstrap, commands(), inline=inline)
+            pairs[name] = Pair(CONTENDERS[name], bootstrap, commands())
         except Refused as reason:
             console.print(f"[yellow]without {name}:[/] {reason}")
         else:

@@ -28,11 +28,3 @@ class EchoLater(Echo):
     @method
     async def echo(self, text: str) -> str:
         return text
-
-
-class EchoInline(Echo):
-    """The same on the thread that takes the requests."""
-
-    @method(inline=True)
-    def echo(self, text: str) -> str:
-        return text

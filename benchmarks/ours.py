@@ -6,14 +6,14 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 
-from benchmarks.contract import Echo, EchoImpl, EchoInline
+from benchmarks.contract import Echo, EchoImpl
 from benchmarks.loops import by_futures, by_tasks, by_threads, one_by_one
 from rpc import Channel, Server, Stub, open_transport
 
 
-def serve(url, ready, *, inline):
-    """Serve `Echo` until SIGTERM, its handler on a worker or `inline`."""
-    with Server(EchoInline() if inline else EchoImpl(), transport=url) as server:
+def serve(url, ready):
+    """Serve `Echo` until SIGTERM."""
+    with Server(EchoImpl(), transport=url) as server:
         signal.signal(signal.SIGTERM, lambda *_: server.ask_to_stop())
         ready()
         server.wait()

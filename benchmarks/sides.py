@@ -4,7 +4,7 @@ import asyncio
 import threading
 from functools import partial
 
-from benchmarks.contract import Echo, EchoImpl, EchoInline, EchoLater
+from benchmarks.contract import Echo, EchoImpl, EchoLater
 from benchmarks.null import Held, NullTransport, Template, call_id
 from rpc import Channel, Server, Stub
 from transports.base import Address, Message
@@ -289,6 +289,5 @@ SIDES = {
     "client .future": (Client, BareClient),
     "client .aio": (AsyncClient, BareAsyncClient),
     "server def": (ServerSide, BareServer),
-    "server inline": (partial(ServerSide, implementation=EchoInline), BareServer),
     "server async def": (partial(ServerSide, implementation=EchoLater), BareServerLater),
 }

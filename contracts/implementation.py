@@ -21,8 +21,6 @@ class Handler(NamedTuple):
     function: Callable[..., Any]
     is_async: bool
     """Whether calling it gives a coroutine."""
-    inline: bool = False
-    """Whether it may run on the thread that receives."""
 
 
 def services_of(implementation: object) -> tuple[ServiceSpec, ...]:
@@ -117,11 +115,7 @@ def _checked(implementation: object, spec: MethodSpec, service: ServiceSpec) -> 
         told = _contradicts(value, methods_of(service.contract)[spec.attribute][1])
         if told:
             return mistake(f"sets {told} in `@method`, where {contract} rules: leave it out")
-    is_async = inspect.iscoroutinefunction(function)
-    inline = isinstance(value, Method) and value.inline
-    if inline and is_async:
-        return mistake("is `async def`, which runs on the event loop: leave `inline` out")
-    return Handler(spec, function, is_async, inline)
+    return Handler(spec, function, inspect.iscoroutinefunction(function))
 
 
 def _shown(spec: MethodSpec) -> str:

@@ -75,7 +75,6 @@ class Method(Generic[P, R_co]):
         name: str | None = None,
         delivery: DeliveryName = "at_least_once",
         retry: RetryPolicy | None = None,
-        inline: bool = False,
     ) -> None:
         self.function = function
         self.timeout = timeout
@@ -85,7 +84,6 @@ class Method(Generic[P, R_co]):
         self.name = name
         self.delivery = delivery
         self.retry = retry
-        self.inline = inline
         self.attribute: str = getattr(function, "__name__", "")
         self.is_async = iscoroutinefunction(function)
         self.__doc__ = function.__doc__
@@ -141,7 +139,6 @@ def method(
     name: str | None = None,
     delivery: DeliveryName = "at_least_once",
     retry: RetryPolicy | None = None,
-    inline: bool = False,
 ) -> _Decorator: ...
 
 
@@ -153,9 +150,7 @@ def method(function: Callable[..., Any] | None = None, /, **options: Any) -> Any
     `raises`, the errors that arrive typed; `key`, the parameter whose value routes the call, so
     that calls with one value stay in order; `name`, its name on the wire; `delivery`, a
     `DeliveryMode` or its text; `retry`, what callers try again, instead of their channel's policy.
-    On an implementation, bare, or with `inline=True`: a `def` handler that waits for nothing and
-    takes microseconds then runs on the thread that receives, without a hand-over to a worker.
-    Options that make no sense are told when the contract is read.
+    On an implementation, bare. Options that make no sense are told when the contract is read.
     """
     if function is not None:
         return Method(function)

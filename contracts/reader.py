@@ -97,8 +97,6 @@ def _option_problems(method: Method[..., Any]) -> Iterator[Problem]:
     if timeout is not None and not (_is_number(timeout) and 0 < timeout < math.inf):
         yield None, f"has the timeout {timeout!r}; it must be a finite number of seconds above 0"
 
-    if method.inline:
-        yield None, "is `inline`, which is the implementation's to say: leave it out here"
     if method.delivery not in list(DeliveryMode):
         names = ", ".join(f"'{mode}'" for mode in DeliveryMode)
         yield None, f"has the delivery {method.delivery!r}; there are: {names}"

@@ -111,29 +111,16 @@ class Engine:
         if self._loop is not None:
             self._loop.close(timeout)
 
-    def _start(self, jobs: Sequence[Job], here: bool) -> None:  # noqa: FBT001 - of `Execution`
-        """Have handlers run; those that are `inline` on this thread, where that may be `here`."""
-        busy: list[Job] = []
-        later: list[Job] = []
-        inline: list[Job] = []
-        for job in jobs:
-            handler = job.plan.handler
-            if handler.is_async:
-                later.append(job)
-            elif handler.inline and here:
-                inline.append(job)
-            else:
-                busy.append(job)
+    def _start(self, jobs: Sequence[Job]) -> None:
+        """Have handlers run: each on a worker, or on the event loop."""
+        busy = [job for job in jobs if not job.plan.handler.is_async]
         if busy and self._workers is not None:
             self._workers.submit(*busy)
-        if later and self._loop is not None:
-            self._loop.submit(*later)
-        for job in inline:
-            self._run(job)
+        if len(busy) < len(jobs) and self._loop is not None:
+            self._loop.submit(*(job for job in jobs if job.plan.handler.is_async))
 
-    def _step(self, jobs: Sequence[Job], here: bool) -> None:  # noqa: FBT001 - of `Execution`
+    def _step(self, jobs: Sequence[Job]) -> None:
         """Run handlers on this thread: there are no others."""
-        del here
         for job in jobs:
             self._run(job)
 
@@ -158,7 +145,7 @@ class Engine:
         return took
 
     def _run(self, job: Job) -> None:
-        """Run a job on this thread, whichever it is."""
+        """Run a job to its end, whatever its handler is."""
         if job.plan.handler.is_async:
             asyncio.run(self._run_async(job))
         elif self._execution.claim(job):

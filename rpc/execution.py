@@ -45,7 +45,7 @@ class Execution:
         limits: Limits[str],
         overload: Overload,
         settlement: Settlement,
-        start: Callable[[Sequence[Job], bool], None],
+        start: Callable[[Sequence[Job]], None],
         stop: Callable[[Job], None],
         clock: Clock,
     ) -> None:
@@ -85,7 +85,7 @@ class Execution:
                     if answer is not None:
                         self._settlement.opened()
                         answered = job, answer
-            self._launch(ready, here=True)
+            self._launch(ready)
         return answered
 
     def _admit(
@@ -153,16 +153,13 @@ class Execution:
                 self._overload.queued(now)
         return ready
 
-    def _launch(self, ready: Sequence[Job], *, here: bool = False) -> None:
-        """Start what has its turn, once the broker knows what it must know before.
-
-        `here`: this thread may run handlers that are `inline`.
-        """
+    def _launch(self, ready: Sequence[Job]) -> None:
+        """Start what has its turn, once the broker knows what it must know before."""
         if not ready:
             return
         queued = [job for job in ready if not job.commits_first]
         if queued:
-            self._start(queued, here)
+            self._start(queued)
         if len(queued) < len(ready):
             for job in ready:
                 if job.commits_first:
@@ -188,7 +185,7 @@ class Execution:
                 self._admission.abandon(job.key)
                 following = self._leave(job, COMMITTING, self._clock())
         if kept:
-            self._start([job], False)  # noqa: FBT003 - not here: commits are told where none may wait
+            self._start([job])
         else:  # it is another server's by now, which answers it
             self._settlement.drop()
             self._launch(following)

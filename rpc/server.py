@@ -92,7 +92,8 @@ class Server:
             implementations: instances of classes that inherit from their contracts.
             transport: a URL, or a transport (which the caller closes). None: `RPC_TRANSPORT`,
                 else `kafka://localhost:9092`.
-            workers: threads for `def` handlers. `async def` ones share one event loop.
+            workers: how many `def` handlers run at once, each on a thread; `async def` ones share
+                one event loop.
             max_in_flight: requests running or waiting for a worker. Beyond it no more are taken for
                 half a second, and then they are answered at once with RESOURCE_EXHAUSTED,
                 NOT_EXECUTED, until half of that is done. So is, whatever this number, a request

@@ -137,24 +137,6 @@ def test_the_same_options_may_be_repeated():
     assert len(check_implementation(RepeatingAll())) == 1
 
 
-def test_an_implementation_says_whether_a_handler_is_inline():
-    class Short(Health):
-        @method(inline=True)
-        def ping(self) -> str:
-            return "pong"
-
-    class Later(Health):
-        @method(inline=True)
-        async def ping(self) -> str:
-            return "pong"
-
-    ((handler,),) = check_implementation(Short()).values()
-    assert handler.inline
-    assert _mistakes(Later()) == [
-        "Later.ping: is `async def`, which runs on the event loop: leave `inline` out"
-    ]
-
-
 def test_an_annotation_that_only_type_checkers_can_resolve_is_left_to_them():
     class Later(Health):
         def ping(self) -> "Money": ...

@@ -396,6 +396,70 @@ def test_a_poll_that_hangs_is_left_behind(kit, taken, raw_name, outcome_of, even
     eventually(lambda: not session._thread.is_alive())
 
 
+@pytest.fixture
+def polling(monkeypatch):
+    """Note which threads poll a receiver's member."""
+
+    def watch(receiver):
+        threads, member = [], receiver._session.member
+        poll = member.next_records
+        monkeypatch.setattr(
+            member,
+            "next_records",
+            lambda wait: (threads.append(threading.current_thread()), poll(wait))[1],
+        )
+        return threads
+
+    return watch
+
+
+@pytest.mark.parametrize("client", ["kafka-python", "confluent"])
+def test_who_waits_for_messages_polls_and_while_nobody_does_the_session_goes_on(
+    kit, polling, eventually, client
+):
+    topic, transport = kit.topic(1), kit.transport(**QUICK, client=client)
+    receiver = transport.receiver(Address(topic), shared=True)
+    threads, here = polling(receiver), threading.current_thread()
+    eventually(lambda: receiver.receive(0.3) == () and here in threads)
+    threads.clear()
+    send(transport, topic, 20)
+    got = []
+    while len(got) < 20:
+        got += receiver.receive(0.3)
+    assert set(threads) == {here}
+    threads.clear()
+    eventually(lambda: receiver._session._thread in threads)
+    send(transport, topic, 1)
+    eventually(lambda: receiver._backlog.messages == 1)
+
+    assert here not in threads
+    assert offsets(receiver.receive(1)) == [20]
+
+
+@pytest.mark.parametrize("client", ["kafka-python", "confluent"])
+def test_a_poll_of_who_waits_that_hangs_is_left_behind(kit, taken, monkeypatch, eventually, client):
+    topic = kit.topic(1)
+    transport = kit.transport(**QUICK, join_timeout=1, poll_timeout=0.5, client=client)
+    receiver = transport.receiver(Address(topic), shared=True)
+    session, shut, hung = receiver._session, threading.Event(), []
+    poll, close = session.member.next_records, session.member.shut
+
+    def hang(wait):
+        if threading.current_thread() is session._thread:
+            return poll(wait)
+        hung.append(wait)
+        shut.wait(20)
+        return []
+
+    monkeypatch.setattr(session.member, "next_records", hang)
+    monkeypatch.setattr(session.member, "shut", lambda wait: (shut.set(), close(wait)))
+    eventually(lambda: receiver.receive(0.1) == () and receiver._session is not session)
+    send(transport, topic, 1)
+
+    assert hung
+    assert offsets(taken(receiver, 1)) == [0]
+
+
 def test_a_join_that_comes_to_nothing_is_begun_anew(kit, taken, eventually):
     topic, transport = kit.topic(1), kit.transport(**QUICK, join_timeout=1, poll_timeout=0.5)
     receiver = transport.receiver(Address(topic), shared=True)
