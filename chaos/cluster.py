@@ -135,8 +135,19 @@ class ProxiedCluster(Lifetime):
 
     def coordinator(self, group: str) -> int | None:
         """Return the index of the broker that coordinates a group; None while nobody does."""
+        from confluent_kafka import KafkaError, KafkaException  # noqa: PLC0415 - likewise
+
         admin = self._admin()
-        told = admin.describe_consumer_groups([group], request_timeout=10)[group].result(15)
+        try:
+            told = admin.describe_consumer_groups([group], request_timeout=10)[group].result(15)
+        except KafkaException as failure:
+            if failure.args[0].code() in {
+                KafkaError.NOT_COORDINATOR,
+                KafkaError.COORDINATOR_NOT_AVAILABLE,
+                KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+            }:
+                return None
+            raise
         return told.coordinator.id - 1 if told.coordinator is not None else None
 
     def partitions(self, topic: str) -> int:

@@ -421,12 +421,14 @@ def test_who_waits_for_messages_polls_and_while_nobody_does_the_session_goes_on(
     receiver = transport.receiver(Address(topic), shared=True)
     threads, here = polling(receiver), threading.current_thread()
     eventually(lambda: receiver.receive(0.3) == () and here in threads)
+    sending = threading.Thread(target=send, args=(transport, topic, 20))
+    sending.start()
     threads.clear()
-    send(transport, topic, 20)
     got = []
     while len(got) < 20:
         got += receiver.receive(0.3)
-    assert set(threads) == {here}
+    sending.join()
+    assert threads.count(here) > 0.8 * len(threads)
     threads.clear()
     eventually(lambda: receiver._session._thread in threads)
     send(transport, topic, 1)
