@@ -27,6 +27,7 @@ __all__ = [
     "Shared",
     "Trouble",
     "await_broker",
+    "give_up",
     "new_consumer",
     "new_producer",
     "request_timeout",
@@ -37,6 +38,8 @@ _RETRY_AFTER_MS = 100
 _JITTER = 0.2  # of the pause, by which librdkafka varies it
 _LEAST_SETUP_MS = 1000  # librdkafka takes no less
 _LOOK_AGAIN = 0.05
+_END = 1.0
+"""Seconds in which it is told what is given up."""
 _FATAL_WORDS = ("certificate verify failed",)
 
 _logger = logging.getLogger(__name__)
@@ -113,10 +116,28 @@ def retry_after(config: KafkaConfig) -> float:
     return pause * (1 - _JITTER) / 1000
 
 
-def new_producer(config: KafkaConfig, trouble: Trouble, settings: dict[str, object]) -> Producer:
+def new_producer(config: KafkaConfig, trouble: Trouble) -> Producer:
     """Return a producer that connects by itself. Raises `ConfigurationError`."""
+    settings: dict[str, object] = {
+        "acks": "all",
+        "enable.idempotence": True,
+        "linger.ms": 0,
+        "batch.size": 131_072,
+        "request.timeout.ms": max(1, int(request_timeout(config) * 1000)),
+        "message.timeout.ms": max(1, int(config.delivery_timeout * 1000)),
+        "message.max.bytes": max(config.max_message_bytes, 1_048_576) + 131_072,
+        "queue.buffering.max.messages": 0,
+        "queue.buffering.max.kbytes": 1_048_576,
+        "topic.metadata.propagation.max.ms": max(1, int(config.address_timeout * 1000)),
+    }
     made: Producer = _made(_Producer, config, trouble, settings, ("every", "producer"))
     return made
+
+
+def give_up(producer: Producer) -> None:
+    """End everything that a producer has not sent, and have it told."""
+    producer.purge()
+    producer.flush(_END)
 
 
 def new_consumer(config: KafkaConfig, trouble: Trouble, settings: dict[str, object]) -> Consumer:

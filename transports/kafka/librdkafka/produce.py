@@ -34,8 +34,8 @@ from transports.kafka.librdkafka.flusher import Flusher
 from transports.kafka.librdkafka.handle import (
     Trouble,
     await_broker,
+    give_up,
     new_producer,
-    request_timeout,
     retry_after,
 )
 from transports.kafka.librdkafka.known import KnownTopics
@@ -83,8 +83,10 @@ class Producer:
         self._put: dict[Address, int] = {}
         self._done: dict[Address, int] = {}
         self._outcasts: deque[_Put] = deque()
+        self._held: deque[_Put] = deque()
+        """What goes at the end of its sender's batch: each would be a request of its own."""
         self._alone = False
-        self._handle = self._new()
+        self._handle = new_producer(config, self._trouble)
         self._known = KnownTopics(self._current, self._trouble, config.metadata_max_age)
         self._stopped = threading.Event()
         self._flusher = Flusher(f"rpc-kafka-flusher-{config.client_id}")
@@ -120,10 +122,9 @@ class Producer:
     def wake(self, place: Address, *, alone: bool) -> None:
         """See `clients.Producer`; librdkafka is always ready."""
         del place
-        flusher = self._flusher
-        if hold(self, flusher.flush):
+        if hold(self, self._push):
             return
-        (flusher.flush if alone else flusher.wake)()
+        (self._flusher.flush if alone else self._flusher.wake)()
 
     def view(self, topic: str) -> object:
         """See `clients.Producer`."""
@@ -153,10 +154,15 @@ class Producer:
     ) -> None:
         """See `clients.Producer`."""
         check(place, message, limit or self._config.max_message_bytes)
+        put = _Put(place, message, on_sent, time.monotonic(), once)
         with self._lock:
             if self._closed:
                 raise TransportClosed("the transport is closed")
-            self._produce(_Put(place, message, on_sent, time.monotonic(), once))
+            if hold(self, self._push):
+                self._held.append(put)
+            else:
+                self._produce(put)
+            self._put[place] = self._put.get(place, 0) + 1
 
     def waits(self, place: Address) -> bool:
         """Whether something put there is not done."""
@@ -174,19 +180,36 @@ class Producer:
         self._stopped.set()
         self._flusher.stop()
         handle.flush(max(0.0, deadline - time.monotonic()))
-        _give_up(handle)
+        give_up(handle)
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(_END)
                 if thread.is_alive():
                     _log.warning("kafka.sender_left_running", thread=thread.name)
 
+    def _push(self) -> None:
+        """Send what was held back, and flush."""
+        while self._held:
+            failed: TransportError | None = None
+            with self._lock:  # in the order in which they came, whoever lets go of them
+                try:
+                    put = self._held.popleft()
+                except IndexError:
+                    break
+                try:
+                    if self._closed:
+                        raise TransportClosed("the transport was closed before it was sent")
+                    self._produce(put)
+                except TransportError as error:
+                    self._put[put.place] -= 1
+                    failed = error
+            if failed is not None:
+                tell(put.on_sent, failed)
+        self._flusher.flush()
+
     def _produce(self, put: _Put) -> None:
         """Hand a message to librdkafka. Under the lock."""
-        place = put.place
-        topic, partition = place
-        message = put.message
-        report = partial(self._report, put)
+        (topic, partition), message = put.place, put.message
         try:
             self._handle.produce(
                 topic,
@@ -194,13 +217,12 @@ class Producer:
                 message.key,
                 partition=partition or 0,
                 headers=list(message.headers),
-                on_delivery=report,
+                on_delivery=partial(self._report, put),
             )
         except BufferError:
             raise Unreachable(f"too much waits to be sent already, also to {topic}") from None
         except KafkaException as failure:
             raise not_sent(error_of(failure), topic, partition or 0, doubtful=False) from failure
-        self._put[place] = self._put.get(place, 0) + 1
 
     def _report(self, put: _Put, error: KafkaError | None, record: Any) -> None:
         """Tell what became of a message. Where librdkafka is polled."""
@@ -231,6 +253,7 @@ class Producer:
                 if self._closed:
                     raise TransportClosed("the transport was closed before it was sent again")
                 self._produce(put._replace(began=time.monotonic()))
+                self._put[put.place] += 1
             self._alone = True
         except TransportError as error:
             uncertain = SendUncertain(f"sent, and refused with others; not sent again: {error}")
@@ -266,36 +289,11 @@ class Producer:
     def _renew(self, error: KafkaError) -> None:
         """Go on with another handle, and tell of what the old one leaves."""
         _log.error("kafka.producer_renewed", why=error.str())
-        fresh = self._new()
+        fresh = new_producer(self._config, self._trouble)
         with self._lock:
             old, self._handle = self._handle, fresh
         self._trouble.over()
-        _give_up(old)
+        give_up(old)
 
     def _current(self) -> RawProducer:
         return self._handle
-
-    def _new(self) -> RawProducer:
-        config = self._config
-        return new_producer(
-            config,
-            self._trouble,
-            {
-                "acks": "all",
-                "enable.idempotence": True,
-                "linger.ms": 0,
-                "batch.size": 131_072,
-                "request.timeout.ms": max(1, int(request_timeout(config) * 1000)),
-                "message.timeout.ms": max(1, int(config.delivery_timeout * 1000)),
-                "message.max.bytes": max(config.max_message_bytes, 1_048_576) + 131_072,
-                "queue.buffering.max.messages": 0,
-                "queue.buffering.max.kbytes": 1_048_576,
-                "topic.metadata.propagation.max.ms": max(1, int(config.address_timeout * 1000)),
-            },
-        )
-
-
-def _give_up(handle: RawProducer) -> None:
-    """End everything that `handle` has not sent, and tell of it."""
-    handle.purge()
-    handle.flush(_END)
