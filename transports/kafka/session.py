@@ -30,7 +30,7 @@ __all__ = ["Session", "SessionCommits", "SessionOwner"]
 
 _log = get_logger(__name__)
 _PAUSE, _BACKOFF = 0.1, 1.0
-_STANDBY = 0.1
+_STANDBY = 0.2
 """How long nobody may have asked for the turn, until the session's thread takes it."""
 _LEASE = 0.9
 """For how much of the session timeout after a sign of life nobody else can have our partitions."""
