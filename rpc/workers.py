@@ -196,6 +196,7 @@ class Workers(Generic[T]):
             self._standing_by = True
             self._stand_by(gate)
             self._standing_by = False
+            self._batch.let_go()  # from here on nobody would see that it is stuck
 
     def _stand_by(self, gate: threading.Lock) -> None:
         """Return when whoever took the last task is stuck in it, or nothing was done for long."""
