@@ -31,7 +31,7 @@ JOINTS = [
     # what happens between the joint before and this one; where; the joint
     ("encode, register, make the message", "client", "request.send"),
     ("send(): into the driver's queue", "client", "request.queued"),
-    ("wait for the driver's thread", "client", "drained"),
+    ("wait to be sent", "client", "drained"),
     ("request onto the wire", "client", "written"),
     ("wire, broker, and the answer to a fetch read", "server", "read"),
     ("parse the answer", "server", "fetched"),
@@ -41,7 +41,7 @@ JOINTS = [
     ("handler", "server", "handler.end"),
     ("encode the reply, end the job", "server", "reply.send"),
     ("send(): into the driver's queue", "server", "reply.queued"),
-    ("wait for the driver's thread", "server", "drained"),
+    ("wait to be sent", "server", "drained"),
     ("reply onto the wire", "server", "written"),
     ("wire, broker, and the answer to a fetch read", "client", "read"),
     ("parse the answer", "client", "fetched"),
@@ -61,13 +61,15 @@ def paths(stamps):
     """Return for each call that has come through all joints the moments at them, in order."""
     calls = {**stamps["client"]["calls"], **stamps["server"]["calls"]}
     for call_id, began in calls["call.begin"].items():
-        at = [began]
+        at, since = [began], began
         for index, (_, side, joint) in enumerate(JOINTS):
             moments = stamps[side]["moments"].get(joint)
             if joint in calls:
                 at.append(calls[joint].get(call_id))
-            elif moments and joint in AFTER:
-                at.append(_next(moments, at[-1]))
+                since = at[-1] if joint.endswith(".send") else since
+            elif moments and joint in AFTER:  # perhaps within `send`, by the thread that sends
+                since = _next(moments, since)
+                at.append(since and max(since, at[-1]))
             elif moments:
                 at.append(_last(moments, _known(calls, call_id, index)))
             else:

@@ -158,7 +158,7 @@ def before(owner, name, note):
 
 
 def stamp_driver(stamps):
-    """Note what kafka-python's own threads do."""
+    """Note what is done of kafka-python, on whichever thread."""
     from kafka.consumer.fetcher import Fetcher  # noqa: PLC0415 - kafka-python's alone
     from kafka.producer.sender import Sender  # noqa: PLC0415
 
@@ -167,12 +167,23 @@ def stamp_driver(stamps):
     drained, written = stamps.moment("drained"), stamps.moment("written")
     read, fetched = stamps.moment("read"), stamps.moment("fetched")
 
-    def sends():
-        return "kafka-sender" in threading.current_thread().name
+    here = threading.local()  # a request is written by the thread that made it
 
-    before(Sender, "_create_produce_requests", lambda *_: drained())
-    before(PlainTransport, "write", lambda *_: written() if sends() else None)
-    before(PlainTransport, "read", lambda *_: None if sends() else read())
+    def drain(*_):
+        here.drained = True
+        drained()
+
+    def write(*_):
+        if getattr(here, "drained", False):
+            here.drained = False
+            written()
+
+    def reads():
+        return "kafka-sender" not in threading.current_thread().name
+
+    before(Sender, "_create_produce_requests", drain)
+    before(PlainTransport, "write", write)
+    before(PlainTransport, "read", lambda *_: read() if reads() else None)
     before(Fetcher, "_handle_fetch_response", lambda *_: fetched())
 
 
