@@ -10,6 +10,9 @@ import pytest
 
 MOST = 0.150
 """Seconds that `import rpc` may take, everything it imports included, once it is compiled."""
+TIMES = 1.8
+"""On a machine where that can't be: how many times as long as what it can't do without takes."""
+NEEDED = "import asyncio, msgspec, structlog"
 ATTEMPTS = 20
 """The first of at most so many that is quick enough counts: others may use the machine too."""
 
@@ -27,11 +30,11 @@ def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
     )
 
 
-def seconds_to_import(compiled: Path) -> float:
-    outcome = python("-X", "importtime", "-c", "import rpc", PYTHONPYCACHEPREFIX=str(compiled))
-    report = outcome.stderr.splitlines()
-    (line,) = [line for line in report if line.rpartition("|")[2].strip() == "rpc"]
-    return int(line.split("|")[1]) / 1e6
+def seconds_to_import(compiled: Path, statement: str = "import rpc") -> float:
+    timed = (
+        f"from time import perf_counter as now; began = now(); {statement}; print(now() - began)"
+    )
+    return float(python("-c", timed, PYTHONPYCACHEPREFIX=str(compiled)).stdout)
 
 
 @pytest.mark.alone
@@ -43,7 +46,11 @@ def test_importing_rpc_is_quick(tmp_path):
             break
         best = min(best, seconds_to_import(tmp_path))
 
-    assert best < MOST, f"{best * 1000:.0f} ms; see python -X importtime -c 'import rpc'"
+    needed = min(seconds_to_import(tmp_path, NEEDED) for _ in range(3))
+
+    assert best < max(MOST, TIMES * needed), (
+        f"{best * 1000:.0f} ms; see python -X importtime -c 'import rpc'"
+    )
 
 
 LAZY = """
