@@ -66,7 +66,8 @@ def paths(stamps):
             moments = stamps[side]["moments"].get(joint)
             if joint in calls:
                 at.append(calls[joint].get(call_id))
-                since = at[-1] if joint.endswith(".send") else since
+                if joint.endswith(".send"):
+                    since = at[-1]
             elif moments and joint in AFTER:  # perhaps within `send`, by the thread that sends
                 since = _next(moments, since)
                 at.append(since and max(since, at[-1]))
