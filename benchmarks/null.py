@@ -34,6 +34,14 @@ class Held:
         """Tell that it is ours."""
         return True
 
+    def lost(self, _delivery):
+        """Tell that it is not lost."""
+        return False
+
+    def give_back(self, _delivery):
+        """Tell that it stays."""
+        return False
+
 
 class NullReceiver:
     """Hands out what `put` gave it, all of it at once."""

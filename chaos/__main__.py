@@ -75,8 +75,8 @@ def main(  # noqa: PLR0917 - click passes them by name
     page.write_text(report(plan, keep, verdict), "utf-8")
     console.print(str(verdict), markup=False, highlight=False, soft_wrap=True)
     failed = failed_calls(keep, must_succeed)
-    for how, count in failed.items():
-        console.print(f"FAILED: {count} calls of {how}", highlight=False)
+    for how, calls in failed.items():
+        console.print(f"FAILED: {how}: {calls}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"report: {page}\nagain: {plan.command}", soft_wrap=True)
     sys.exit(bool(failed) or not verdict.passed)
 

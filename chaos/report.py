@@ -4,12 +4,13 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Collection
 from pathlib import Path
+from typing import NamedTuple
 
 from chaos.checker import Verdict
 from chaos.history import read_history
 from chaos.run import Plan
 
-__all__ = ["failed_calls", "report"]
+__all__ = ["Failed", "failed_calls", "report"]
 
 _GAUGES = ("rss", "threads", "fds", "pending")
 
@@ -36,20 +37,46 @@ def report(plan: Plan, folder: Path, verdict: Verdict) -> str:
     return "\n".join(lines)
 
 
-def failed_calls(folder: Path, methods: Collection[str]) -> Counter[str]:
-    """Return how often calls of `methods` ended otherwise than well, by method and code.
+class Failed(NamedTuple):
+    """Calls that ended alike."""
+
+    calls: int
+    first: float
+    """Seconds after the first fault at which the first of them began."""
+    last: float
+    """Likewise the last."""
+    message: str
+    """What the first was told."""
+
+    def __str__(self) -> str:
+        when = f"begun {self.first:.1f} to {self.last:.1f} s after the first fault"
+        return f"{self.calls} calls, {when}; the first: {self.message}"
+
+
+def failed_calls(folder: Path, methods: Collection[str]) -> dict[str, Failed]:
+    """Return which calls of `methods` ended otherwise than well, by method and code.
 
     A call that its client did not live to see the end of is no failure.
     """
-    failed: Counter[str] = Counter()
+    faults = [
+        float(str(event["at"]))
+        for path in folder.glob("nemesis-*.jsonl")
+        for event in read_history(path)
+        if event["event"] == "fault"
+    ]
+    began = min(faults, default=0.0)
+    failed: dict[str, Failed] = {}
     for path in sorted(folder.glob("client-*.jsonl")):
-        invoked: dict[object, str] = {}
+        invoked: dict[object, tuple[str, float]] = {}
         for event in read_history(path):
             if event["event"] == "invoke" and event["method"] in methods:
-                invoked[event["call"]] = str(event["method"])
+                invoked[event["call"]] = str(event["method"]), float(str(event["at"])) - began
             elif event["event"] == "end" and event["call"] in invoked and event["outcome"] != "ok":
-                how = f"{event['code']} {event['certainty']}"
-                failed[f"{invoked[event['call']]}: {how}"] += 1
+                method, at = invoked[event["call"]]
+                how = f"{method}: {event['code']} {event['certainty']}"
+                known = failed.get(how, Failed(0, at, at, str(event["message"])))
+                first, last = min(known.first, at), max(known.last, at)
+                failed[how] = Failed(known.calls + 1, first, last, known.message)
     return failed
 
 

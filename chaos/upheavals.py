@@ -87,7 +87,8 @@ class Upheavals:
         ended_in_order([flood])
 
     def _set_clock(self, step: Step, children: list[Child]) -> tuple[Fault, dict[str, Any]]:
-        child = children[step.target % len(children)]
+        running = [child for child in children if child.running]  # one may just have been killed
+        child = running[step.target % len(running)]
         there, back = (FORWARD, BACK) if step.target % 2 else (BACK, FORWARD)
         hours = 1 if there is FORWARD else -1
 

@@ -192,6 +192,8 @@ class Execution:
 
     def claim(self, job: Job) -> bool:
         """Tell the worker that took `job` whether it is still to be run."""
+        if job.is_lost:
+            self._give_back(job)
         now = self._clock()
         with self._lock:
             if job.phase is not QUEUED:
@@ -199,6 +201,23 @@ class Execution:
             job.phase, job.began = RUNNING, now
             self._overload.withdrawn(now)
         return not (failpoints.on and failpoints.hit("server.before_handler"))
+
+    def _give_back(self, job: Job) -> None:
+        """Leave `job` to its partition's next owner, and what waits behind it for the same key.
+
+        The last goes first: where the partition comes back meanwhile, those that are still here run
+        in their order, and those that were given back come again behind them.
+        """
+        with self._lock:
+            if job.phase is not QUEUED:
+                return
+            now, lane = self._clock(), job.lane
+            behind = () if lane is None else self._turns.behind(lane)
+            given = [each for each in (*reversed(behind), job) if each.give_back()]
+            ready = [following for each in given for following in self._end(each, now)]
+        for _ in given:
+            self._settlement.drop()
+        self._launch(ready)
 
     # -- the end -------------------------------------------------------------------------------
 

@@ -98,6 +98,24 @@ class Job(msgspec.Struct, eq=False):
         return self.alone or self.plan.at_most_once
 
     @property
+    def lane(self) -> Turn | None:
+        """That of its key, in which calls run one after the other."""
+        keyed = self.request.message.key is not None
+        return self.turns[0] if keyed and self.plan.in_order else None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether another server may have it by now."""
+        return self.deliveries[0].lost
+
+    def give_back(self) -> bool:
+        """Leave it to the server that has it by now; False where it is still to be run here."""
+        if self.joined:
+            return False
+        self.deliveries = [each for each in self.deliveries if not each.give_back()]
+        return not self.deliveries
+
+    @property
     def is_late(self) -> bool:
         """Whether its deadline passed while it waited for its turn."""
         return self.phase is Phase.WAITING and self.context.remaining <= 0

@@ -6,7 +6,7 @@ what is admitted.
 """
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Generic, TypeVar
 
 __all__ = ["Lanes"]
@@ -54,6 +54,11 @@ class Lanes(Generic[J]):
         if not found.inside:
             del self._lanes[lane]
         return None
+
+    def waiting(self, lane: Hashable) -> Sequence[J]:
+        """Return what waits for `lane`, the next first."""
+        found = self._lanes.get(lane)
+        return () if found is None else tuple(found.waiting)
 
     def withdraw(self, lane: Hashable, job: J) -> bool:
         """Take `job` out of those that wait for `lane`; return whether it was among them."""

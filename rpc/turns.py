@@ -70,6 +70,10 @@ class Turns(Generic[J]):
             return []
         return [*self._leave(job), *self._open()]
 
+    def behind(self, lane: Turn) -> Sequence[J]:
+        """Return what waits for a lane, the next first."""
+        return self._lanes.waiting(lane.lane)
+
     def withdraw(self, job: J) -> list[J]:
         """Note that `job`, which was not let through, ends; return what may run now."""
         stage = self._stages.get(job)

@@ -27,6 +27,14 @@ class Custody(Protocol):
         """See `Delivery.owned`."""
         ...
 
+    def lost(self, delivery: "Delivery", /) -> bool:
+        """See `Delivery.lost`."""
+        ...
+
+    def give_back(self, delivery: "Delivery", /) -> bool:
+        """See `Delivery.give_back`."""
+        ...
+
 
 class Delivery(msgspec.Struct, eq=False, gc=False):
     """One received message, owned by the receiver until `ack` is called."""
@@ -74,6 +82,22 @@ class Delivery(msgspec.Struct, eq=False, gc=False):
         """Whether the message is certainly still ours alone: nobody else can have it meanwhile."""
         return self._custody.owned(self)
 
+    @property
+    def lost(self) -> bool:
+        """Whether what it came from was given up or lost: another receiver may have it by now.
+
+        Neither this nor `owned` holds where nothing is certain. Quick, and any thread.
+        """
+        return self._custody.lost(self)
+
+    def give_back(self) -> bool:
+        """Give a lost message back unsettled; False where it is not lost, or settled.
+
+        True: it is no longer here. It comes again if what it came from does. Where it is False the
+        message stays in flight; some can't be given back, such as those in chunks. Any thread.
+        """
+        return self._custody.give_back(self)
+
 
 class Unshared:
     """The custody of a private inbox: nothing is acknowledged, and nobody else gets anything."""
@@ -95,3 +119,13 @@ class Unshared:
         """Tell that it is ours."""
         del delivery
         return True
+
+    def lost(self, delivery: Delivery, /) -> bool:
+        """Tell that it is not lost."""
+        del delivery
+        return False
+
+    def give_back(self, delivery: Delivery, /) -> bool:
+        """Tell that it stays."""
+        del delivery
+        return False

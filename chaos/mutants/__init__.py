@@ -21,6 +21,7 @@ import rpc.dispatcher
 import rpc.execution
 import rpc.idempotency
 import rpc.intake
+import rpc.job
 import rpc.lanes
 import rpc.replays
 import rpc.reply
@@ -246,6 +247,14 @@ def outbox_overtaken(stack: ExitStack) -> None:
 @mutant("a partition that was taken away is kept, and served on")
 def revoke_swallowed(stack: ExitStack) -> None:
     put(stack, transports.kafka.offsets.Offsets, "release", lambda _self: None)
+
+
+@mutant(
+    "what waits for its turn is run though its partition is another's by now",
+    "tests/rpc/test_giving_back.py",
+)
+def lost_work_started(stack: ExitStack) -> None:
+    put(stack, rpc.job.Job, "is_lost", property(lambda _self: False))
 
 
 @mutant("what the owner before has noted as settled is handed out again")

@@ -183,6 +183,10 @@ class Holding:
         self._look_soon()
         return held
 
+    def give_back(self, log: PartitionLog, offset: int, part: int) -> bool:
+        """Take a message of a lost partition out of flight."""
+        return self._process.lives_on() and log.give_back(offset, part)
+
     def begin(self, log: PartitionLog, offset: int, part: int) -> None:
         """Note that work on a suspect begins."""
         log.begin(offset, part)

@@ -60,7 +60,7 @@ def test_servers_and_clients_that_are_killed_and_stopped_an_hour_apart_cost_no_i
 
     done = run(
         tmp_path / "run",
-        *("--brokers", "1", "--minutes", "0.4", "--rate", "200", "--seed", "5"),
+        *("--brokers", "1", "--minutes", "0.4", "--rate", "100", "--seed", "5"),
         *("--skew", "3600", *only, "--must-succeed", "echo"),
     )
 

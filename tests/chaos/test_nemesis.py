@@ -14,7 +14,9 @@ from chaos.upheavals import Upheavals
 class Crowd:
     """So many brokers, servers and clients, none of which is touched before a fault begins."""
 
-    nodes = servers = clients = tuple(type("One", (), {"pid": number})() for number in range(3))
+    nodes = servers = clients = tuple(
+        type("One", (), {"pid": number, "running": True})() for number in range(3)
+    )
 
 
 ROOT = Path(__file__).parents[2]
@@ -31,6 +33,16 @@ def test_every_fault_that_a_schedule_names_can_be_made(name):
         assert hasattr(fault, "__next__")
     else:
         assert callable(getattr(Nemesis, "_" + name.replace("-", "_")))
+
+
+def test_a_clock_is_that_of_a_process_that_runs():
+    crowd = Crowd()
+    crowd.servers = [type("One", (), {"pid": pid, "running": pid == 7})() for pid in (6, 7, 8)]
+
+    fault, about = Upheavals(crowd, crowd, Path()).begin(Step("step-server-clock", 3))
+
+    fault.close()
+    assert about["process"] == 7
 
 
 def test_the_points_at_which_servers_are_let_die_are_in_the_code():

@@ -41,10 +41,21 @@ def test_a_report_counts_outcomes_faults_and_latencies(tmp_path):
     assert "MiB" in page
 
 
-def test_calls_that_had_to_succeed_are_told_by_method_and_code(tmp_path):
-    client = Writer(tmp_path, "client", 0)
-    call(client, "a", "echo", outcome="ok")
-    call(client, "b", "echo", outcome="error", code="UNAVAILABLE", certainty="UNKNOWN")
-    call(client, "c", "once", outcome="error", code="UNAVAILABLE", certainty="UNKNOWN")
+def test_calls_that_had_to_succeed_are_told_by_method_and_code_and_when_they_were_made(tmp_path):
+    nemesis, clients = Writer(tmp_path, "nemesis", 0), [Writer(tmp_path, "client", n) for n in "01"]
+    nemesis.write("fault", name="cut", phase="on", args={})
+    told = {"outcome": "error", "code": "UNAVAILABLE", "certainty": "UNKNOWN"}
+    call(clients[0], "a", "echo", outcome="ok")
+    call(clients[0], "b", "echo", **told, message="nobody serves")
+    call(clients[1], "c", "once", **told, message="nobody serves")
+    call(clients[1], "d", "echo", **told, message="no reply")
 
-    assert failed_calls(tmp_path, ["echo"]) == {"echo: UNAVAILABLE UNKNOWN": 1}
+    failed = failed_calls(tmp_path, ["echo"])
+
+    assert list(failed) == ["echo: UNAVAILABLE UNKNOWN"]
+    echo = failed["echo: UNAVAILABLE UNKNOWN"]
+    assert (echo.calls, echo.message) == (2, "nobody serves")
+    assert 0 < echo.first < echo.last < 5
+    assert str(echo._replace(first=1.23, last=4.0)) == (
+        "2 calls, begun 1.2 to 4.0 s after the first fault; the first: nobody serves"
+    )

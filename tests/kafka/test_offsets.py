@@ -103,6 +103,43 @@ def test_what_others_settled_meanwhile_is_neither_waited_for_nor_lowered(held):
     assert places(held.committable()) == {0: 11}
 
 
+def test_what_is_lost_can_be_given_back_and_is_handed_out_again_when_it_comes_again(held):
+    logs = taken(held, 0, 1, 2, size=7)
+    while_held = logs[1].give_back(1)
+    held.release()
+    given = [logs[0].give_back(0), logs[1].give_back(1), logs[1].give_back(1)]
+    between = (held.in_flight, held.in_flight_bytes)
+    held.assign({0: from_start(None)}, "topic-1")
+    again = taken(held, 0, 1, 2, size=7)
+
+    assert (while_held, given, between) == (False, [True, True, False], (1, 7))
+    assert [log is not None for log in again.values()] == [True, True, False]
+    assert [log.settle(place) for place, log in logs.items()] == [True, True, True]
+    assert places(held.committable()) == {0: 3}
+    assert (held.in_flight, held.in_flight_bytes) == (0, 0)
+
+
+def test_what_was_given_back_and_settled_by_others_is_not_waited_for(held):
+    logs = taken(held, 0, 1, 2)
+    held.release()
+    logs[1].give_back(1)
+    held.assign({0: from_start(2)}, "topic-1")
+
+    assert taken(held, 2) == {2: None}
+    assert held.in_flight == 1
+    logs[2].settle(2)
+    assert places(held.committable()) == {0: 3}
+
+
+def test_a_message_in_chunks_can_not_be_given_back(held):
+    log = held.at(0, 0)
+    assert [log.reserve(0), log.reserve(1), log.bind([0, 1], 20)] == [True] * 3
+    held.release()
+
+    assert not log.give_back(1)
+    assert held.in_flight == 1
+
+
 @pytest.mark.parametrize(
     ("start", "topic_id"),
     [(None, "topic-2"), (2, "topic-1"), (None, "topic-1")],
@@ -256,6 +293,19 @@ class Group(RuleBasedStateMachine):
         self.in_flight.pop((generation, place)).settle(*place)
         if generation == self.generation:
             self.done.add(place)
+
+    @precondition(lambda self: self.in_flight)
+    @rule(data=st.data())
+    def give_back(self, data):
+        key = data.draw(st.sampled_from(sorted(self.in_flight)))
+        log = self.in_flight[key]
+        lost = not log.held
+
+        assert log.give_back(*key[1]) == lost
+        if lost:
+            del self.in_flight[key]
+            assert not log.give_back(*key[1])
+            assert not log.settle(*key[1])
 
     @precondition(lambda self: self.held)
     @rule(arrives=st.booleans(), told=st.booleans())

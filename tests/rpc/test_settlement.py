@@ -33,6 +33,13 @@ class Custodian:
     def owned(self, _delivery):
         return self.is_owned
 
+    def lost(self, _delivery):
+        return not self.is_owned
+
+    def give_back(self, _delivery):
+        self.steps.append("give back")
+        return True
+
 
 @pytest.fixture
 def settlement(wire, clock):

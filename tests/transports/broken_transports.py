@@ -57,6 +57,12 @@ class Watched:
     def owned(self, delivery):
         return self.receiver.owned(self.delivery)
 
+    def lost(self, delivery):
+        return self.receiver.lost(self.delivery)
+
+    def give_back(self, delivery):
+        return self.receiver.give_back(self.delivery)
+
 
 class SoundReceiver:
     """Hands everything on to a receiver."""
@@ -93,6 +99,12 @@ class SoundReceiver:
 
     def owned(self, delivery):
         return delivery.owned
+
+    def lost(self, delivery):
+        return delivery.lost
+
+    def give_back(self, delivery):
+        return delivery.give_back()
 
     def close(self, timeout):
         self.closed = True
@@ -460,6 +472,21 @@ class OwnsNothing(SoundReceiver):
         return False
 
 
+class LosesNothing(SoundReceiver):
+    def lost(self, delivery):
+        return False
+
+
+class TakesBackWhatIsHeld(SoundReceiver):
+    def give_back(self, delivery):
+        return True
+
+
+class TakesNothingBack(SoundReceiver):
+    def give_back(self, delivery):
+        return False
+
+
 class NeverCommits(SoundReceiver):
     def commit(self, delivery, then):
         pass
@@ -714,6 +741,9 @@ SHARED = (
     SettlesWhatBegins,
     OwnsForEver,
     OwnsNothing,
+    LosesNothing,
+    TakesBackWhatIsHeld,
+    TakesNothingBack,
     NeverCommits,
     CommitsTwice,
     CommitsAnything,

@@ -58,6 +58,11 @@ CAUGHT_BY = {
     "test_a_receiver_that_closes_in_order_is_charged_with_no_crash": ["ChargesWhoeverCloses"],
     "test_to_begin_what_nobody_died_of_changes_nothing": ["SettlesWhatBegins", "OwnsNothing"],
     "test_a_message_is_owned_while_it_is_held_and_not_after_close": ["OwnsForEver", "OwnsNothing"],
+    "test_only_what_is_lost_and_not_settled_can_be_given_back": [
+        "LosesNothing",
+        "TakesBackWhatIsHeld",
+        "TakesNothingBack",
+    ],
     "test_commit_tells_once_that_an_acknowledgement_is_durable": ["NeverCommits", "CommitsTwice"],
     "test_commit_tells_that_a_message_is_no_longer_ours": ["CommitsAnything", "NeverCommits"],
     "test_a_group_counts_the_receivers_that_share_a_topic": ["CountsNobody", "CountsForEver"],

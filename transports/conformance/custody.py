@@ -40,7 +40,7 @@ class Told:
 
 
 class CustodyConformance(Harness):
-    """`Delivery.redelivered`, `crashes`, `owned`, `begin` and `commit`."""
+    """`Delivery.redelivered`, `crashes`, `owned`, `lost`, `give_back`, `begin` and `commit`."""
 
     def _sent_and_taken(
         self, transport: Transport, topic: str, count: int
@@ -118,6 +118,21 @@ class CustodyConformance(Harness):
 
         assert held == [True] * 3
         assert [delivery.owned for delivery in taken] == [False] * 3
+
+    def test_only_what_is_lost_and_not_settled_can_be_given_back(
+        self, transport: Transport, topic: str
+    ) -> None:
+        receiver, taken = self._sent_and_taken(transport, topic, 3)
+
+        taken[0].ack()
+        held = [(delivery.lost, delivery.give_back()) for delivery in taken]
+        receiver.close(self.patience)
+        lost = [(delivery.lost, delivery.give_back()) for delivery in taken]
+        again = self.take(transport.receiver(Address(topic), shared=True), 2)
+
+        assert held == [(False, False)] * 3
+        assert lost == [(True, False), (True, True), (True, True)]
+        assert [delivery.message.body for delivery in again] == [b"1", b"2"]
 
     def test_commit_tells_once_that_an_acknowledgement_is_durable(
         self, transport: Transport, topic: str

@@ -40,6 +40,10 @@ class ChunkOffsets:
             self._others.update(others)
         return True
 
+    def binds(self, place: int) -> bool:
+        """Whether a message of several chunks stands there."""
+        return place in self._bound
+
     def forget(self, offset: int) -> bool:
         """Forget a chunk that is settled; False where it is, or may be, a message."""
         known = offset in self._waiting or offset in self._others

@@ -18,6 +18,7 @@ class ShareOwner(Protocol):
         """See `Delivery.commit`."""
 
     def owns(self, share: "Share") -> bool: ...
+    def give_back(self, log: PartitionLog, offset: int, part: int) -> bool: ...
 
 
 class Share:
@@ -47,3 +48,13 @@ class Share:
         """Whether the partition has been ours all the time, and certainly is."""
         del delivery
         return self._owner.owns(self)
+
+    def lost(self, delivery: Delivery) -> bool:
+        """Whether the partition is assigned to us no more."""
+        del delivery
+        return not self.log.held
+
+    def give_back(self, delivery: Delivery) -> bool:
+        """Take it out of flight unsettled, if the partition is lost."""
+        receipt = delivery.receipt
+        return self._owner.give_back(self.log, receipt.offset, receipt.part)

@@ -232,6 +232,14 @@ class SharedReceiver:
             member.settled()
         return held
 
+    def give_back(self, log: PartitionLog, offset: int, part: int) -> bool:
+        """Take a message of a lost partition out of flight unsettled; False if it is not lost."""
+        with self._changed:
+            given = log.give_back(offset, part)
+            if given and (self._paused or self._handout.starved):
+                self._changed.notify_all()
+        return given
+
     def begin(self, log: PartitionLog, offset: int, part: int) -> None:
         """Note that work on a suspect begins."""
         with self._changed:

@@ -190,6 +190,22 @@ class PartitionLog:
             return part == 0 and self._drop(offset)
         return self.in_flight(offset, part) and self._settle_parts(offset, 1 << part)
 
+    def give_back(self, offset: int, part: int = 0) -> bool:
+        """Take a message of a lost partition out of flight, unsettled: it may be taken once more.
+
+        False where the partition is held, the message is not in flight, or it came in chunks.
+        """
+        if self.held or not self.in_flight(offset, part) or self._chunks.binds(offset):
+            return False
+        frame = self._frames.get(offset)
+        if frame is None:  # from now on a frame of one, for those know what was handed out
+            frame = self._frames[offset] = Parts(1, 0, self._pending[offset])
+            self._pending[offset] = 0
+        frame.handed &= ~(1 << part)
+        self._in_flight -= 1
+        self.pending_bytes -= frame.share
+        return True
+
     def begin(self, offset: int, part: int = 0) -> None:
         """Note that work on a suspect begins; nothing of other messages."""
         if self.in_flight(offset, part) and self.crashes(offset, part) >= SUSPECT:

@@ -120,6 +120,15 @@ class SharedReceiver(_Receiver):
         with self.arrived:
             return self._topic.holds(self._number, partition, offset)
 
+    def lost(self, delivery: Delivery) -> bool:
+        """Tell whether it was left to others, which a member does when it leaves."""
+        del delivery
+        return self._closed
+
+    def give_back(self, delivery: Delivery) -> bool:
+        """Tell whether it was left to others: nothing of it is here then."""
+        return self._closed and not delivery.acked
+
     def begin(self, delivery: Delivery) -> None:
         """Do nothing: no process dies without its broker here."""
 
