@@ -16,7 +16,8 @@ from rpc.job import Job, Phase
 from rpc.joining import detached, join, same
 from rpc.limits import Limits
 from rpc.overload import Overload
-from rpc.refusal import Refusal, busy, expired, given_up, overdue
+from rpc.refusal import Refusal, expired, given_up, overdue
+from rpc.room import Room
 from rpc.settlement import Settlement, commit_all
 from rpc.telling import tell_caller
 from rpc.turns import Turns
@@ -50,19 +51,16 @@ class Execution:
         clock: Clock,
     ) -> None:
         self._admission = admission
-        self._limits = limits
         self._overload = overload
         self._settlement = settlement
         self._start = start
         self._stop = stop
         self._clock = clock
         self._lock = threading.Lock()
-        self._room = threading.Condition(self._lock)
+        self._room = Room(self._lock, admission, limits, overload, clock)
         self._turns: Turns[Job] = Turns()
         self._suspects: list[Job] = []
         self._refused = settlement.refused
-        self._awaiting = 0
-        """Threads that wait for room."""
 
     # -- the beginning -------------------------------------------------------------------------
 
@@ -94,12 +92,12 @@ class Execution:
         """Decide on `job`: it is added to those that are ready, or waits, or is answered."""
         admitted = self._admission.admit(job.key, job, job.context.deadline - now)
         verdict = admitted.verdict
-        if verdict is SHED and self._await_room():
+        if verdict is SHED and self._room.wait():
             now = self._clock()
             admitted = self._admission.admit(job.key, job, job.context.deadline - now)
             verdict = admitted.verdict
         if verdict is RUN:
-            answer = self._excess(job, now)
+            answer = self._room.enter(job, now)
             if answer is None:
                 ready += self._enter(job, now)
             return answer
@@ -109,33 +107,7 @@ class Execution:
             return admitted.reply
         if verdict is EXPIRED:
             return expired(job.method, age)
-        why = f"the server has {self._admission.limit} calls to do already"
-        return self._busy(job, f"{why} (max_in_flight)")
-
-    def _await_room(self) -> bool:
-        """Wait a moment for room, which holds up what comes behind; tell whether there is some."""
-        patience = self._overload.patience(self._clock())
-        if patience <= 0:
-            return False
-        self._awaiting += 1
-        there = self._room.wait_for(lambda: not self._admission.full, patience)
-        self._awaiting -= 1
-        return there
-
-    def _excess(self, job: Job, now: float) -> Refusal | None:
-        """Return why there is no room or no time for `job`, None where there is."""
-        if self._overload.too_late(job.context.deadline - now):
-            why = f"its turn would come in {self._overload.wait():.1f} s, too late for it"
-        elif not job.plan.limited or self._limits.enter(job.method):
-            return None
-        else:
-            limit = self._limits.of(job.method)
-            why = f"as many calls run and wait already as its limit allows: {limit}"
-        self._admission.abandon(job.key)
-        return self._busy(job, why)
-
-    def _busy(self, job: Job, why: str) -> Refusal:
-        return busy(job.method, why, self._overload.wait() or None)
+        return self._room.full(job)
 
     def _enter(self, job: Job, now: float) -> list[Job]:
         self._settlement.opened()
@@ -295,11 +267,7 @@ class Execution:
         """Free the room and the turn of `job`, which was in the phase `before`."""
         if before is QUEUED:
             self._overload.withdrawn(now)
-        if self._awaiting:
-            self._room.notify()
-        if job.plan.limited:
-            self._limits.leave(job.method)
-        self._overload.ease(len(self._admission))
+        self._room.leave(job)
         if job.alone:
             self._suspects.remove(job)
         if before is JOINED:

@@ -27,6 +27,7 @@ import rpc.replays
 import rpc.reply
 import rpc.request
 import rpc.retry
+import rpc.room
 import rpc.settlement
 import rpc.starter
 import rpc.timekeeper
@@ -180,7 +181,7 @@ def lanes_ignored(stack: ExitStack) -> None:
 @mutant("a server takes whatever comes, without a bound")
 def unbounded_queue(stack: ExitStack) -> None:
     put(stack, Admission, "full", property(lambda _self: False))
-    put(stack, rpc.execution.Execution, "_excess", lambda _self, *_: None)
+    put(stack, rpc.room.Room, "enter", lambda _self, *_: None)
 
 
 @mutant("a result that can't be encoded is not answered at all")

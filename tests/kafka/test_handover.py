@@ -1,4 +1,4 @@
-"""What a server had not begun when its partition was given up: the next one runs it, and it alone."""
+"""What waits for its turn at a server that loses its partition is left to the next owner."""
 
 import threading
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""What a server has not begun when it is another's: left to that one, in order, and run there alone."""
+"""What waits for its turn at a server that loses its partition is left to the next owner."""
 
 import threading
 from typing import Protocol
@@ -13,7 +13,7 @@ from transports.base import Address, Delivery, Receipt
 
 
 class Held:
-    """A partition that the test loses and gets back; what was given back comes again by the test."""
+    """A partition that the test loses and gets back."""
 
     def __init__(self):
         self.gone, self.given, self.acked = False, [], []

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from transports.kafka.chunk_offsets import ChunkOffsets
-from transports.kafka.ledger import LIMIT, SPAN, SUSPECT, Claim, Note, position, write
+from transports.kafka.ledger import LIMIT, SUSPECT, Claim, Note, position, write
 from transports.kafka.parts import Parts
+from transports.kafka.settled_bits import settled_bits
 
 __all__ = ["Mark", "PartitionLog"]
 
@@ -229,7 +230,8 @@ class PartitionLog:
         high = max(self._high + 1, self._doubt) if handed_over else base
         crashes = self._inherited.crashes
         begun, parts = frozenset(self._begun), self._parts()
-        note = Note(base, self._settled(base), handed_over, high, crashes, begun, parts)
+        settled = settled_bits(base, self._high, self._pending, self._inherited)
+        note = Note(base, settled, handed_over, high, crashes, begun, parts)
         text, noted = write(note, limit)
         return Mark(base, text, noted, self, self._version)
 
@@ -237,26 +239,6 @@ class PartitionLog:
         """Note a commit that succeeded."""
         self.committed = max(mark.offset, self.committed or 0)
         self._confirmed = max(self._confirmed, mark.version)
-
-    def _settled(self, base: int) -> bytes:
-        """Return a bit for each offset from `base` on."""
-        taken, end = self._high + 1 - base, self._inherited_upto - base
-        if taken <= len(self._pending) and end <= max(taken, 0):
-            return b""  # nothing but what is in flight
-        size = min(max(taken, end), SPAN)
-        known = max(0, min(taken, size))
-        bits = bytearray(b"\xff" * (known // 8) + bytes((size - known + 7) // 8 + 1))
-        if known % 8:
-            bits[known // 8] = (1 << known % 8) - 1
-        for offset in self._pending:
-            index = offset - base
-            if index >= known:
-                break
-            bits[index >> 3] &= ~(1 << (index & 7))
-        for index in range(known, min(end, size)):
-            if self._inherited.settles(base + index):
-                bits[index >> 3] |= 1 << (index & 7)
-        return bytes(bits)
 
     def _parts(self) -> tuple[tuple[int, int], ...]:
         """Return which parts are settled of frames that are not wholly."""
