@@ -22,7 +22,7 @@ from chaos.clock import WallClock
 from chaos.gauges import start_gauges
 from chaos.history import Writer
 from chaos.recording import RecordingTransport
-from chaos.workload import FLOOD_WORK, Chaos, digest, transport_url
+from chaos.workload import FLOOD_WORK, Chaos, digest, large, transport_url
 from rpc import (
     NO_RETRY,
     CallInfo,
@@ -42,6 +42,7 @@ _LAST = 10
 _MOMENT = 0.1
 _PATIENCE = 30.0
 _FLOOD_TIMEOUT = 1.5
+_LARGE = 0.05  # share of the echoes that go in chunks, where messages may
 RETRY = RetryPolicy(attempts=6, attempt_timeout=1.0)
 
 
@@ -96,6 +97,8 @@ class ChaosClient:
 
     def _echo(self, text: str) -> None:
         work = self._chance.choice((0.0, 0.001, 0.003))
+        if self._chance.random() < _LARGE:
+            text = large(text) or text
         self._make(Intent("alo", idempotent=True), self._stub.echo, text, work)
 
     def _append(self, text: str) -> None:

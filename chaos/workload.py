@@ -1,7 +1,8 @@
 """The service under test: one method for each promise, and handlers that keep accounts.
 
 A reply is the answer to the digest of the arguments, so that a reply of another call shows, and
-the id of the process that gave it. What a handler does to the world is a row in a ledger.
+the id of the process that gave it. What a handler does to the world is a row in a ledger. Where the
+transport's settings let messages travel in chunks, some are so large that they do.
 """
 
 import asyncio
@@ -29,6 +30,7 @@ __all__ = [
     "ChaosServer",
     "answer_to",
     "digest",
+    "large",
     "transport_url",
 ]
 
@@ -40,6 +42,8 @@ FLOOD_WORK = 0.25
 """Seconds that each call of a flood takes: handlers wait, so that it is workers that are scarce."""
 
 
+_CHUNKS = 3  # of a large message, at least
+
 SETTINGS = "RPC_CHAOS_SETTINGS"
 """The variable that tells servers and clients what else stands in the URL of their transport."""
 
@@ -48,6 +52,18 @@ def transport_url(bootstrap: str, client_id: str) -> str:
     """Return the URL of a process's transport."""
     settings = os.environ.get(SETTINGS)
     return f"kafka://{bootstrap}?client_id={client_id}" + (f"&{settings}" if settings else "")
+
+
+def large(text: str) -> str | None:
+    """Return `text` made so long that it goes in chunks; None where messages may not.
+
+    The settings must say both how large a message may be that does, and one that does not.
+    """
+    settings = os.environ.get(SETTINGS, "").split("&")
+    bounds = dict(setting.split("=", 1) for setting in settings if "=" in setting)
+    if "max_chunked_bytes" not in bounds or "max_message_bytes" not in bounds:
+        return None
+    return text.ljust(_CHUNKS * int(bounds["max_message_bytes"]))
 
 
 def digest(*arguments: object) -> str:
@@ -103,7 +119,7 @@ class ChaosServer(Chaos):
         with self._handling() as call:
             time.sleep(work)
             self._ledger.append(call)
-            return _reply(digest(text, work))
+            return _reply(digest(text, work)).ljust(len(text))
 
     @method
     def append(self, key: str, value: str) -> str:
