@@ -1,5 +1,7 @@
+import signal
 import sys
 import threading
+import time
 
 from rpc.flag import Flag
 
@@ -18,6 +20,33 @@ def test_it_is_set_for_whoever_waits_and_for_whoever_comes_later():
     assert told == [True]
     assert flag.is_set()
     assert flag.wait()
+
+
+def test_a_signal_that_another_thread_gets_is_heard_within_a_moment(await_true):
+    flag, began = Flag(), time.monotonic()
+
+    def get_it():
+        await_true(lambda: flag._told._waiters)
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, lambda *_: flag.set())
+    try:
+        thread = threading.Thread(target=get_it)
+        thread.start()
+        heard = flag.wait(30)
+        thread.join(30)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+    assert heard
+    assert time.monotonic() - began < 15
+
+
+def test_it_waits_no_longer_than_asked():
+    began = time.monotonic()
+
+    assert not Flag().wait(0.7)
+    assert 0.7 <= time.monotonic() - began < 5
 
 
 def interrupted(act, step, handler):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from pathlib import Path
 from typing import Protocol
 
 import pytest
@@ -139,6 +140,19 @@ def test_a_signal_lets_running_calls_end(start):
     process.tell("go")
 
     assert holding == "holding"
+    assert process.says() == "drained"
+    assert process.end() == (0, "")
+
+
+def test_a_signal_right_behind_the_one_that_lets_a_process_go_on_is_heard(start, await_true):
+    process = start("memory://serving")
+    process.says()
+    stat = Path(f"/proc/{process.popen.pid}/stat")
+    process.popen.send_signal(signal.SIGSTOP)
+    await_true(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T")
+    process.popen.send_signal(signal.SIGCONT)
+    process.popen.send_signal(signal.SIGTERM)
+
     assert process.says() == "drained"
     assert process.end() == (0, "")
 

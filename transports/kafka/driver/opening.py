@@ -15,7 +15,7 @@ __all__ = ["open_member", "open_producer", "open_reader"]
 
 _SILENCE_MS = 30_000
 # While nothing comes a member asks twice a second; to ask ten times took twice the processor time
-# (`make idle`). The price: partitions that it gets meanwhile it reads once that question is answered.
+# (`make idle`). The price: partitions that it gets meanwhile it reads once that one is answered.
 _FETCHES: dict[str, object] = {
     "max_poll_records": 100_000,
     "fetch_max_wait_ms": 500,
