@@ -42,7 +42,7 @@ _LAST = 10
 _MOMENT = 0.1
 _PATIENCE = 30.0
 _FLOOD_TIMEOUT = 1.5
-_LARGE = 0.05  # share of the echoes that go in chunks, where messages may
+_LARGE = 0.02  # share of the echoes that go in chunks, where messages may
 RETRY = RetryPolicy(attempts=6, attempt_timeout=1.0)
 
 
