@@ -16,11 +16,7 @@ __all__ = ["open_member", "open_producer", "open_reader"]
 _SILENCE_MS = 30_000
 # While nothing comes a member asks twice a second; to ask ten times took twice the processor time
 # (`make idle`). The price: partitions that it gets meanwhile it reads once that one is answered.
-_FETCHES: dict[str, object] = {
-    "max_poll_records": 100_000,
-    "fetch_max_wait_ms": 500,
-    "fetch_max_bytes": 8_388_608,
-}
+_MAX_WAIT_MS = 500
 
 
 def open_producer(
@@ -47,15 +43,7 @@ def open_producer(
 def open_reader(config: KafkaConfig, place: Address) -> Reader:
     """Connect, and stand at the end of a partition. Raises a `TransportError`."""
     topic, partition = place
-    settings: dict[str, object] = {
-        **driver_settings(config),
-        "group_id": None,
-        "enable_auto_commit": False,
-        "auto_offset_reset": "latest",
-        **_FETCHES,
-        "max_partition_fetch_bytes": max(1_048_576, config.max_message_bytes),
-        **config.settings("consumer"),
-    }
+    settings = _consumer_settings(config, {"group_id": None, "auto_offset_reset": "latest"})
     reader = Reader(connect(config, settings), settings, topic)
     reader.open(partition or 0, config.connect_timeout)
     return reader
@@ -69,20 +57,30 @@ def open_member(
     cancelled: Callable[[], bool],
 ) -> Member:
     """Connect, and subscribe: the polls that follow join the group. Raises a `TransportError`."""
-    settings: dict[str, object] = {
-        **driver_settings(config),
+    own: dict[str, object] = {
         "group_id": group,
-        "enable_auto_commit": False,
         "auto_offset_reset": "earliest",
         "session_timeout_ms": int(config.session_timeout * 1000),
         "heartbeat_interval_ms": int(config.heartbeat_interval * 1000),
         # The thread does nothing but poll: who is silent for so long holds up the others' joins
         "max_poll_interval_ms": _SILENCE_MS,
-        **_FETCHES,
-        "max_partition_fetch_bytes": max(1_048_576, config.max_message_bytes),
-        **config.settings("consumer"),
     }
+    settings = _consumer_settings(config, own)
     client = connect(config, settings, cancelled=cancelled)
     member = Member(client, settings, topic, events, config.revoke_timeout)
     member.join(config.connect_timeout)
     return member
+
+
+def _consumer_settings(config: KafkaConfig, own: dict[str, object]) -> dict[str, object]:
+    """Return the settings of whoever reads, with those that are its own; the user's come last."""
+    return {
+        **driver_settings(config),
+        "enable_auto_commit": False,
+        "max_poll_records": 100_000,
+        "fetch_max_wait_ms": _MAX_WAIT_MS,
+        "fetch_max_bytes": 8_388_608,
+        "max_partition_fetch_bytes": max(1_048_576, config.max_message_bytes),
+        **own,
+        **config.settings("consumer"),
+    }
