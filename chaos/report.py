@@ -65,7 +65,7 @@ def failed_calls(folder: Path, methods: Collection[str]) -> dict[str, Failed]:
         if event["event"] == "fault"
     ]
     began = min(faults, default=0.0)
-    failed: dict[str, Failed] = {}
+    ended: dict[str, list[tuple[float, str]]] = defaultdict(list)
     for path in sorted(folder.glob("client-*.jsonl")):
         invoked: dict[object, tuple[str, float]] = {}
         for event in read_history(path):
@@ -74,10 +74,11 @@ def failed_calls(folder: Path, methods: Collection[str]) -> dict[str, Failed]:
             elif event["event"] == "end" and event["call"] in invoked and event["outcome"] != "ok":
                 method, at = invoked[event["call"]]
                 how = f"{method}: {event['code']} {event['certainty']}"
-                known = failed.get(how, Failed(0, at, at, str(event["message"])))
-                first, last = min(known.first, at), max(known.last, at)
-                failed[how] = Failed(known.calls + 1, first, last, known.message)
-    return failed
+                ended[how].append((at, str(event["message"])))
+    return {
+        how: Failed(len(calls), min(calls)[0], max(calls)[0], min(calls)[1])
+        for how, calls in ended.items()
+    }
 
 
 def _read(folder: Path) -> tuple[Counter[str], dict[str, dict[str, str]], dict[str, list[float]]]:
