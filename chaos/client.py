@@ -22,7 +22,7 @@ from chaos.clock import WallClock
 from chaos.gauges import start_gauges
 from chaos.history import Writer
 from chaos.recording import RecordingTransport
-from chaos.workload import FLOOD_WORK, Chaos, digest, large, transport_url
+from chaos.workload import FLOOD_WORK, Chaos, digest, large_size, transport_url
 from rpc import (
     NO_RETRY,
     CallInfo,
@@ -66,6 +66,7 @@ class ChaosClient:
         self._flooding = self._stub.echo.with_options(timeout=_FLOOD_TIMEOUT, retry=NO_RETRY)
         self._channel, self._history, self._number = channel, history, number
         self._chance = random.Random(seed)
+        self._large = large_size()
         self._paid: deque[tuple[str, str, int]] = deque(maxlen=20)
         self._count = 0
         self._lock = threading.Condition()
@@ -97,8 +98,8 @@ class ChaosClient:
 
     def _echo(self, text: str) -> None:
         work = self._chance.choice((0.0, 0.001, 0.003))
-        if self._chance.random() < _LARGE:
-            text = large(text) or text
+        if self._large is not None and self._chance.random() < _LARGE:
+            text = text.ljust(self._large)
         self._make(Intent("alo", idempotent=True), self._stub.echo, text, work)
 
     def _append(self, text: str) -> None:

@@ -30,7 +30,7 @@ __all__ = [
     "ChaosServer",
     "answer_to",
     "digest",
-    "large",
+    "large_size",
     "transport_url",
 ]
 
@@ -54,8 +54,8 @@ def transport_url(bootstrap: str, client_id: str) -> str:
     return f"kafka://{bootstrap}?client_id={client_id}" + (f"&{settings}" if settings else "")
 
 
-def large(text: str) -> str | None:
-    """Return `text` made so long that it goes in chunks; None where messages may not.
+def large_size() -> int | None:
+    """Return how long a text is that goes in chunks; None where messages may not.
 
     The settings must say both how large a message may be that does, and one that does not.
     """
@@ -63,7 +63,7 @@ def large(text: str) -> str | None:
     bounds = dict(setting.split("=", 1) for setting in settings if "=" in setting)
     if "max_chunked_bytes" not in bounds or "max_message_bytes" not in bounds:
         return None
-    return text.ljust(_CHUNKS * int(bounds["max_message_bytes"]))
+    return _CHUNKS * int(bounds["max_message_bytes"])
 
 
 def digest(*arguments: object) -> str:
