@@ -2,6 +2,12 @@
 
 On the thread that reads the inbox. A batch is matched in one step under the lock; calls end after
 that, in the order of their replies, and each event loop that waits for some of them is woken once.
+
+What callbacks send is sent at the end of their batch. Where one brings the replies to all that is
+in flight, client and server would take turns: each waits for the other to go through everything.
+So a batch ends no later than with half of what is in flight, and the server has something to do
+while the client goes through the rest (measured: up to a quarter more calls with 32 to 128 in
+flight, and with more no difference).
 """
 
 from collections.abc import Sequence
@@ -20,6 +26,7 @@ from transports.together import together
 __all__ = ["Replies"]
 
 _BATCH = 128  # replies for which the lock is held at once: some tens of microseconds
+_LEAST = 16  # replies not worth two records
 
 
 class Replies:
@@ -32,10 +39,12 @@ class Replies:
 
     def receive(self, deliveries: Sequence[Delivery]) -> None:
         """Take messages from the inbox; what is no reply to a pending call is counted."""
-        if len(deliveries) > _BATCH:
-            for start in range(0, len(deliveries), _BATCH):
-                self.receive(deliveries[start : start + _BATCH])
-            return
+        while deliveries:
+            most = min(_BATCH, max(_LEAST, len(self._in_flight) // 2))
+            self._take(deliveries[:most])
+            deliveries = deliveries[most:]
+
+    def _take(self, deliveries: Sequence[Delivery]) -> None:
         if failpoints.on:
             deliveries = [one for one in deliveries if not failpoints.hit("client.reply")]
         replies, foreign = self._read(deliveries)

@@ -1,5 +1,6 @@
 """Replies that are taken and replies that are not; and cancelling, which is told to the server."""
 
+from itertools import accumulate
 from typing import Protocol
 
 import pytest
@@ -9,6 +10,7 @@ from contracts import Cancelled, Code, DeadlineExceeded, method
 from rpc.request import Cancel, decode_request
 from transports.base import Address, Message
 from transports.errors import Unreachable
+from transports.together import hold
 
 UNREACHABLE = Unreachable("no broker answers at localhost:9092; start one")
 
@@ -24,6 +26,36 @@ class Ledger(Protocol):
 @pytest.fixture
 def bank(line):
     return line(Ledger)
+
+
+# -- batches ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pending", "arrive", "batches"),
+    [
+        (16, 16, [16]),  # not worth two records
+        (64, 16, [16]),
+        (64, 64, [32, 16, 16]),
+        (400, 300, [128, 128, 44]),
+    ],
+    ids=["few", "a part", "all", "many"],
+)
+def test_what_callbacks_send_goes_out_before_half_of_the_calls_have_ended(
+    bank, pending, arrive, batches
+):
+    ended, sent = 0, []
+
+    def send_more(_call):
+        nonlocal ended
+        ended += 1
+        hold(bank, lambda: sent.append(ended))
+
+    for amount in range(pending):
+        bank.client.pay.future(amount).add_done_callback(send_more)
+    bank.arrive(*(sending.reply(b"5") for sending in bank.wire.sent[:arrive]))
+
+    assert sent == list(accumulate(batches))
 
 
 # -- replies that are not taken --------------------------------------------------------------------
