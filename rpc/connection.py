@@ -74,6 +74,7 @@ class Connection:
                     raise closed_error("opening")
                 self._transport, self._inbox = self._connect()
                 transport = self.watch.transport = self._transport
+                self._replies.least = transport.worth_a_request
                 sender = Sender(self._client, self._in_flight.clock, transport.send, transport.now)
                 self._in_flight.open(sender)
                 self._serve(self._inbox)

@@ -5,9 +5,8 @@ that, in the order of their replies, and each event loop that waits for some of 
 
 What callbacks send is sent at the end of their batch. Where one brings the replies to all that is
 in flight, client and server would take turns: each waits for the other to go through everything.
-So a batch ends no later than with half of what is in flight, and the server has something to do
-while the client goes through the rest (measured: up to a quarter more calls with 32 to 128 in
-flight, and with more no difference).
+So a batch ends no later than with half of what is in flight, where that is worth a request, and the
+server has something to do while the client goes through the rest.
 """
 
 from collections.abc import Sequence
@@ -26,7 +25,6 @@ from transports.together import together
 __all__ = ["Replies"]
 
 _BATCH = 128  # replies for which the lock is held at once: some tens of microseconds
-_LEAST = 16  # replies not worth two records
 
 
 class Replies:
@@ -36,11 +34,13 @@ class Replies:
         self._wire_client = client.encode()
         self._in_flight = in_flight
         self._reader = ReplyReader()
+        self.least = _BATCH
+        """How many replies make a batch in any case: see `Transport.worth_a_request`."""
 
     def receive(self, deliveries: Sequence[Delivery]) -> None:
         """Take messages from the inbox; what is no reply to a pending call is counted."""
         while deliveries:
-            most = min(_BATCH, max(_LEAST, len(self._in_flight) // 2))
+            most = min(_BATCH, max(self.least, len(self._in_flight) // 2))
             self._take(deliveries[:most])
             deliveries = deliveries[most:]
 

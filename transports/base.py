@@ -100,6 +100,11 @@ class Transport(Protocol):
         """Whether messages sent to its receivers had better be `packed`: they take them apart."""
         return False
 
+    @property
+    def worth_a_request(self) -> int:
+        """How many messages had better go by themselves than wait for more of the same batch."""
+        return 16
+
     def now(self) -> float | None:
         """Return what time it is at the broker, in seconds, on the clock of `Delivery.timestamp`.
 

@@ -26,6 +26,11 @@ class ForwardingTransport(Transport):
         """The inner transport's."""
         return self._inner.frames
 
+    @property
+    def worth_a_request(self) -> int:
+        """The inner transport's."""
+        return self._inner.worth_a_request
+
     def now(self) -> float | None:
         """As the inner transport does."""
         return self._inner.now()

@@ -126,6 +126,7 @@ class Wire:
         self.time: float | None = 100.0
         self.groups: Callable[[], GroupState] = lambda: GroupState(1, {})
         self.frames = False
+        self.worth_a_request = 16
         self.opened = 0
         self.closed = 0
 

@@ -32,18 +32,22 @@ def bank(line):
 
 
 @pytest.mark.parametrize(
-    ("pending", "arrive", "batches"),
+    ("worth", "pending", "arrive", "batches"),
     [
-        (16, 16, [16]),  # not worth two records
-        (64, 16, [16]),
-        (64, 64, [32, 16, 16]),
-        (400, 300, [128, 128, 44]),
+        (16, 16, 16, [16]),
+        (16, 64, 16, [16]),
+        (16, 64, 64, [32, 16, 16]),
+        (1, 4, 4, [2, 1, 1]),
+        (128, 64, 64, [64]),
+        (16, 400, 300, [128, 128, 44]),
     ],
-    ids=["few", "a part", "all", "many"],
+    ids=["few", "a part", "all", "all of few", "dear requests", "many"],
 )
-def test_what_callbacks_send_goes_out_before_half_of_the_calls_have_ended(
-    bank, pending, arrive, batches
+def test_what_callbacks_send_goes_out_once_half_of_the_calls_have_ended(
+    wire, line, worth, pending, arrive, *, batches
 ):
+    wire.worth_a_request = worth
+    bank = line(Ledger)
     ended, sent = 0, []
 
     def send_more(_call):

@@ -18,6 +18,11 @@ __all__ = ["Driver", "driver"]
 class Driver(Protocol):
     """What opens clients, connected. Each raises a `TransportError` that tells the cause."""
 
+    @property
+    def WORTH_A_REQUEST(self) -> int:  # noqa: N802 - a constant of a module
+        """See `Transport.worth_a_request`."""
+        ...
+
     def open_producer(
         self, config: KafkaConfig, clock: BrokerClock, cancelled: Callable[[], bool], /
     ) -> Producer:

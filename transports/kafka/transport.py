@@ -21,6 +21,7 @@ from transports.base import (
 from transports.errors import AddressUnknown, ConfigurationError, TransportClosed
 from transports.forks import renew_in_child
 from transports.kafka.config import KafkaConfig
+from transports.kafka.drivers import driver
 from transports.kafka.fit_topics import FitTopics, TopicPurpose
 from transports.kafka.fork import AFTER_FORK
 from transports.kafka.group_watch import GroupWatch
@@ -58,6 +59,11 @@ class KafkaTransport(Transport):
     def frames(self) -> bool:
         """Whether messages are packed; see `Transport.frames`."""
         return self._config.frames
+
+    @property
+    def worth_a_request(self) -> int:
+        """As the driver says; see `Transport.worth_a_request`."""
+        return driver(self._config).WORTH_A_REQUEST
 
     @property
     def config(self) -> KafkaConfig:
