@@ -40,7 +40,7 @@ class Replies:
     def receive(self, deliveries: Sequence[Delivery]) -> None:
         """Take messages from the inbox; what is no reply to a pending call is counted."""
         while deliveries:
-            most = min(_BATCH, max(self.least, len(self._in_flight) // 2))
+            most = min(_BATCH, max(1, self.least, len(self._in_flight) // 2))
             self._take(deliveries[:most])
             deliveries = deliveries[most:]
 

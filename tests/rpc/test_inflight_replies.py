@@ -38,10 +38,11 @@ def bank(line):
         (16, 64, 16, [16]),
         (16, 64, 64, [32, 16, 16]),
         (1, 4, 4, [2, 1, 1]),
+        (0, 1, 1, [1]),
         (128, 64, 64, [64]),
         (16, 400, 300, [128, 128, 44]),
     ],
-    ids=["few", "a part", "all", "all of few", "dear requests", "many"],
+    ids=["few", "a part", "all", "all of few", "nothing said", "dear requests", "many"],
 )
 def test_what_callbacks_send_goes_out_once_half_of_the_calls_have_ended(
     wire, line, worth, pending, arrive, *, batches
