@@ -74,7 +74,7 @@ def main(  # noqa: PLR0917 - click passes them by name
     page = keep.with_name(f"{keep.name}.md")
     page.write_text(report(plan, keep, verdict), "utf-8")
     console.print(str(verdict), markup=False, highlight=False, soft_wrap=True)
-    failed = failed_calls(keep, must_succeed)
+    failed = failed_calls(keep, must_succeed) if must_succeed else {}
     for how, calls in failed.items():
         console.print(f"FAILED: {how}: {calls}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"report: {page}\nagain: {plan.command}", soft_wrap=True)
