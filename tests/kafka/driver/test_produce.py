@@ -128,3 +128,17 @@ def test_what_is_under_way_when_its_time_is_over_is_uncertain():
 
     assert [type(sent.outcomes[n]) for n in range(3)] == [SendUncertain] * 3
     assert sent.waiting == []
+
+
+def test_a_queue_is_kept_only_as_long_as_something_is_in_it():
+    accumulator, elsewhere = Accumulator(), PLACE._replace(partition=PLACE.partition + 1)
+    cluster = SimpleNamespace(partitions_for_broker=lambda _node: [PLACE])
+    for place in (PLACE, elsewhere):
+        assert accumulator.put(place, Message(b"first"), bool, 1000, once=False)
+
+    (taken,) = accumulator.drain_batches_for_one_node(cluster, 1, 100_000)
+
+    assert (taken.topic_partition, list(accumulator._batches)) == (PLACE, [elsewhere])
+    assert accumulator.put(PLACE, Message(b"second"), bool, 1000, once=False)
+    accumulator.reenqueue(taken)
+    assert [batch is taken for batch in accumulator._batches[PLACE]] == [True, False]
