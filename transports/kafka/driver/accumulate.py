@@ -137,15 +137,14 @@ class Accumulator(RecordAccumulator):  # type: ignore[misc]  # kafka-python is u
         """Take the batches for one request to a broker out of their queues."""
         taken: list[Batch] = super().drain_batches_for_one_node(cluster, node_id, max_size, now)
         for batch in taken:
-            tp = batch.topic_partition
-            with self._tp_lock(tp):
-                self._drop_if_empty(tp)
+            self._drop_if_empty(batch.topic_partition)
         return taken
 
     def _drop_if_empty(self, tp: Any) -> None:
-        """Forget a queue without batches. Under its lock."""
-        if not self._batches.get(tp, True):
-            del self._batches[tp]
+        """Forget a queue without batches."""
+        with self._tp_lock(tp):
+            if not self._batches[tp]:
+                del self._batches[tp]
 
     def abort_topic(self, topic: str, error: BaseException) -> None:
         """Fail what waits for `topic`, and forget its queues. On the sender's thread."""
@@ -157,8 +156,7 @@ class Accumulator(RecordAccumulator):  # type: ignore[misc]  # kafka-python is u
                 batch.records.close()
                 batch.abort(error)
                 self.deallocate(batch)
-            with self._tp_lock(tp):
-                self._drop_if_empty(tp)
+            self._drop_if_empty(tp)
 
     def abort_incomplete_batches(self) -> None:
         """Fail everything that is not done. Only when closed, so that nothing is added after."""
