@@ -63,7 +63,7 @@ def read_truth(
     }
     consumer = Consumer(settings)
     try:
-        records = [record for topic in topics for record in _read(consumer, topic, timeout)]
+        records = list(_read(consumer, topics, timeout))
     finally:
         consumer.close()
     return Truth(records, _committed(bootstrap, groups, timeout))
@@ -75,31 +75,31 @@ def all_topics(bootstrap: str, timeout: float = _TIMEOUT) -> list[str]:
     return sorted(name for name in names if not name.startswith("__"))
 
 
-def _read(consumer: Consumer, topic: str, timeout: float) -> Iterator[Record]:
-    known = consumer.list_topics(topic, timeout).topics[topic].partitions
-    ends: dict[int, int] = {}
-    starts: list[TopicPartition] = []
-    for partition in known:
-        place = TopicPartition(topic, partition)
-        low, high = consumer.get_watermark_offsets(place, timeout)
-        if low < high:
-            ends[partition] = high
-            starts.append(TopicPartition(topic, partition, low))
-    consumer.assign(starts)
+def _read(consumer: Consumer, topics: Iterable[str], timeout: float) -> Iterator[Record]:
+    ends = {}
+    starts = []
+    for topic in topics:
+        for partition in consumer.list_topics(topic, timeout).topics[topic].partitions:
+            place = TopicPartition(topic, partition)
+            low, high = consumer.get_watermark_offsets(place, timeout)
+            if low < high:
+                ends[topic, partition] = high
+                starts.append(TopicPartition(topic, partition, low))
+    consumer.assign(starts)  # not before all ends are known: they would wait behind each fetch
     heard = time.monotonic()
     while ends:
         batch = consumer.consume(10_000, _POLL)  # waits for as many, or for the time to pass
         if batch:
             heard = time.monotonic()
         elif time.monotonic() > heard + timeout:
-            raise TimeoutError(f"{topic}: nothing came for {timeout} s before {ends}")
+            raise TimeoutError(f"nothing came for {timeout} s before {ends}")
         for message in batch:
             if message.error():
-                raise RuntimeError(f"{topic}: {message.error()}")
+                raise RuntimeError(f"{message.topic()}: {message.error()}")
             yield from _messages(message)
-        for place in consumer.position([TopicPartition(topic, partition) for partition in ends]):
-            if place.offset >= ends[place.partition]:  # also past records that are no messages
-                del ends[place.partition]
+        for place in consumer.position([TopicPartition(*place) for place in ends]):
+            if place.offset >= ends[place.topic, place.partition]:  # also past what is no message
+                del ends[place.topic, place.partition]
 
 
 def _messages(message) -> Iterator[Record]:

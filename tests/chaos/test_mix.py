@@ -52,6 +52,7 @@ def test_no_promise_is_broken_where_everything_goes_at_once(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr  # 2: a fault was not seen to bite
 
 
+@pytest.mark.alone  # no call may fail, so there must be room for all of them
 def test_servers_and_clients_that_are_killed_and_stopped_an_hour_apart_cost_no_idempotent_call(
     tmp_path,
 ):

@@ -76,6 +76,7 @@ def test_a_thousand_stubs_share_one_channel_and_its_threads(contract, opened):
         assert threading.active_count() <= threads
 
 
+@pytest.mark.alone  # two hundred members in one process have the interpreter busy
 @pytest.mark.timeout(300)  # each has a connection of its own to open
 def test_two_hundred_clients_share_sixteen_reply_partitions(contract, opened):
     echo, implementation = contract
