@@ -1,12 +1,10 @@
 """One call of a client, from its registration to its end: what `.future()` returns.
 
 Ended by whoever takes it out of the channel's table of pending calls, hence once. The reply is
-decoded by the thread that asks for it, not by the one that reads all replies. `_few.lock` guards
-what few calls have, as what `.sent` resolves to; the others take no lock.
+decoded by the thread that asks for it, not by the one that reads all replies.
 """
 
 import asyncio
-import threading
 from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar
 
@@ -16,48 +14,20 @@ from contracts import Certainty, RpcError
 from rpc.call_errors import to_raise, unsent_error
 from rpc.calls import CallState
 from rpc.completion import Completion
+from rpc.ending import Told, ending
 from rpc.interceptor import Chain, Outcome
 from rpc.options import Terms
+from rpc.rare import Rare, few
 from rpc.reply import Reply
 from rpc.route import Route
 from rpc.sent import Sent
 from rpc.wakeups import awaiting
 from transports.base import Receipt
-from transports.forks import renew_in_child
-from transports.log import get_logger
 
 __all__ = ["Call"]
 
-_log = get_logger("rpc.channel")
-
-
-class _Few:
-    """Guards what few calls have; one lock for all of them."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        renew_in_child(self)
-
-    def after_fork(self) -> None:
-        self.lock = threading.Lock()  # another thread of the parent may have held it
-
-
-_few = _Few()
 
 R = TypeVar("R")
-
-
-class _Rare(msgspec.Struct):
-    """What most calls have nothing of."""
-
-    room: Completion[None] | None = None
-    last_error: RpcError | None = None
-    chain: Chain | None = None
-    sent: Completion[Receipt | RpcError] | None = None
-    unsent: RpcError | None = None
-    """Why no acknowledgement is to be waited for."""
-    others: tuple[tuple[int, Receipt], ...] = ()
-    """The attempts after the first that are acknowledged, and where they stand."""
 
 
 class Call(msgspec.Struct, Generic[R], eq=False):
@@ -88,7 +58,7 @@ class Call(msgspec.Struct, Generic[R], eq=False):
     """Where the first attempt stands, once it is acknowledged."""
     _end: Completion[Reply | Outcome] = msgspec.field(default_factory=Completion)
     _outcome: Outcome | None = None
-    _rare: _Rare | None = None
+    _rare: Rare | None = None
 
     # -- for the caller ------------------------------------------------------------------------
 
@@ -121,11 +91,12 @@ class Call(msgspec.Struct, Generic[R], eq=False):
         return Sent(self)
 
     def add_done_callback(self, callback: "Callable[[Call[R]], object]") -> None:
-        """Run `callback(call)` at the end, or now; on the channel's reader thread: be short.
+        """Run `callback(call)` at the end, on the thread that ends the call, or now.
 
-        What it raises is logged: other calls need that thread.
+        Be short: other calls need that thread, most often the one that reads all replies. What it
+        raises is logged.
         """
-        self._end.when_done(_Told(self, callback))
+        self._end.when_done(Told(self, callback))
 
     def __await__(self) -> Generator[Any, None, R]:
         if not self._end.done():
@@ -185,17 +156,29 @@ class Call(msgspec.Struct, Generic[R], eq=False):
     def finish(self, state: CallState, end: Reply | Outcome | RpcError) -> None:
         """End the call. Only by whoever took it out of the table of pending calls."""
         self.state = state
-        if not isinstance(end, Reply):
-            if isinstance(end, RpcError):
+        before, ending.here = ending.here, True
+        try:
+            if isinstance(end, Reply):
+                self._unacknowledged()
+            elif isinstance(end, RpcError):
                 self.unsent(end)
                 end = Outcome(error=end)
             else:  # an interceptor's: it has not let the call through
                 self.unsent(unsent_error(end.error or "an interceptor answered the call"))
-        rare = self._rare
-        if rare is not None and rare.chain is not None:
-            # Interceptors see the outcome now, not when it is asked for.
-            end = rare.chain.leave(self._read(end))
-        self._end.set(end)
+            rare = self._rare
+            if rare is not None and rare.chain is not None:
+                # Interceptors see the outcome now, not when it is asked for.
+                end = rare.chain.leave(self._read(end))
+            self._end.set(end)
+        finally:
+            ending.here = before
+
+    def abandon(self, error: RpcError) -> None:
+        """End the call in a forked child, where neither its threads are nor those that wait."""
+        self.state = CallState.CLOSED
+        self._end = Completion()
+        self._end.set(Outcome(error=error))
+        self._rare = Rare(unsent=error)
 
     def sent_to(self, attempt: int, receipt: Receipt) -> None:
         """Note that the broker has this attempt of the request; `tell_sent` tells who waits."""
@@ -209,6 +192,20 @@ class Call(msgspec.Struct, Generic[R], eq=False):
         if self._rare is not None and self._rare.sent is not None:
             self._settle(self._rare)
 
+    def not_sent(self, attempt: int, error: RpcError) -> None:
+        """Note that the broker has not acknowledged this attempt, and will not."""
+        rare = self._rarely()
+        with few.lock:
+            rare.failed |= 1 << attempt
+            rare.send_error = error
+        if self.state is not CallState.PENDING:  # else `finish` looks
+            self._unacknowledged()
+
+    def _unacknowledged(self) -> None:
+        rare = self._rare
+        if rare is not None and rare.send_error and rare.failed.bit_count() == self.attempt:
+            self.unsent(rare.send_error)
+
     def unsent(self, error: RpcError) -> None:
         """Note that no acknowledgement is to be waited for any more."""
         self._rarely().unsent = error
@@ -217,24 +214,24 @@ class Call(msgspec.Struct, Generic[R], eq=False):
     def watch_sent(self) -> Completion[Receipt | RpcError]:
         """Return the completion behind `sent`, made when first asked for."""
         rare = self._rarely()
-        with _few.lock:
+        with few.lock:
             if rare.sent is None:
                 rare.sent = Completion()
             sent = rare.sent
         self._settle(rare)  # what became known before it was there
         return sent
 
-    def _settle(self, rare: _Rare) -> None:
-        with _few.lock:
+    def _settle(self, rare: Rare) -> None:
+        with few.lock:
             known = self.receipt or rare.unsent
             if known is not None and rare.sent is not None and not rare.sent.done():
                 rare.sent.set(known)
 
-    def _rarely(self) -> _Rare:
+    def _rarely(self) -> Rare:
         if self._rare is None:
-            with _few.lock:
+            with few.lock:
                 if self._rare is None:
-                    self._rare = _Rare()
+                    self._rare = Rare()
         return self._rare
 
     def count_attempt(self) -> None:
@@ -245,6 +242,10 @@ class Call(msgspec.Struct, Generic[R], eq=False):
     def not_executed(self, attempt: int) -> None:
         """Note that this attempt has certainly not run, and will not."""
         self.unresolved &= ~(1 << attempt)
+
+    def may_have_run(self, attempt: int) -> bool:
+        """Tell whether this attempt was sent, and is not known not to have run."""
+        return bool(self.unresolved >> attempt & 1)
 
     @property
     def certainty(self) -> Certainty:
@@ -257,7 +258,7 @@ class Call(msgspec.Struct, Generic[R], eq=False):
         return [
             receipt
             for attempt, receipt in self.receipts
-            if attempt != self.answered and self.unresolved >> attempt & 1
+            if attempt != self.answered and self.may_have_run(attempt)
         ]
 
     def _settled(self, timeout: float | None) -> Outcome:
@@ -280,20 +281,3 @@ class Call(msgspec.Struct, Generic[R], eq=False):
         ):
             error.certainty = Certainty.UNKNOWN  # true of one attempt, unproven for another
         return outcome
-
-
-class _Told(msgspec.Struct, eq=False, gc=False):
-    """A callback that waits for the end of a call.
-
-    Not seen by the garbage collector, as few things of a pending call as possible should be: what
-    it refers to, and is referred to by, is let go of at the end of the call.
-    """
-
-    call: Call[Any]
-    callback: "Callable[[Call[Any]], object]"
-
-    def __call__(self) -> None:
-        try:
-            self.callback(self.call)
-        except BaseException:  # also a SystemExit: it would end the thread that all replies need
-            _log.exception("call.callback_failed", method=self.call.route.full_name)

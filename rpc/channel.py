@@ -6,7 +6,6 @@ No thread of its own; `rpc.connection` has those, `rpc.starter` the start of eve
 
 import asyncio
 import random
-import secrets
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Literal, Self, TypedDict
@@ -24,6 +23,7 @@ from rpc.clock import Clock, monotonic
 from rpc.connection import Connection
 from rpc.deadline import DEFAULT_TIMEOUT
 from rpc.inflight import InFlight
+from rpc.instance import Instance
 from rpc.interceptor import Interceptor
 from rpc.options import CallOptions, Terms, check_timeout
 from rpc.readiness import Readiness
@@ -111,8 +111,7 @@ class Channel:
         self._timeout = timeout
         self._max_body_bytes = max_body_bytes
         self._retry = RetryPolicy() if retry is None else retry
-        self.instance = secrets.token_hex(8)
-        """This channel's id on the wire: replies that bear another are not for us."""
+        self._instance = Instance()
         self._wait_for_ready = wait_for_ready
         self._in_flight = InFlight(
             max_pending=max_pending,
@@ -123,9 +122,10 @@ class Channel:
         )
         self._routes: dict[MethodSpec, Route] = {}
         self._connection = Connection(
-            transport, reply_topic, self._in_flight, client=self.instance, threads=threads
+            transport, reply_topic, self._in_flight, self._instance, threads=threads
         )
-        self.calls = Starter(self._in_flight, interceptors, self._connection.may_wait)
+        may_wait = self._connection.may_wait
+        self.calls = Starter(self._instance, self._in_flight, interceptors, may_wait)
         """Starts calls, for the stubs."""
 
     # -- what a stub needs ---------------------------------------------------------------------
@@ -156,6 +156,11 @@ class Channel:
             return not_sent_error(route.full_name, seconds, "still connecting")
 
     # -- life ----------------------------------------------------------------------------------
+
+    @property
+    def instance(self) -> str:
+        """This channel's id on the wire: replies that bear another are not for us."""
+        return self._instance.name
 
     @property
     def closed(self) -> bool:

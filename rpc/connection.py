@@ -11,7 +11,9 @@ from collections.abc import Callable
 from rpc.call_errors import closed_error
 from rpc.completion import Completion
 from rpc.config import transport_url
+from rpc.ending import ending
 from rpc.inflight import InFlight
+from rpc.instance import Instance
 from rpc.replies import Replies
 from rpc.reply import clock_message
 from rpc.sender import Sender
@@ -38,14 +40,14 @@ class Connection:
         transport: Transport | str | None,
         reply_topic: str | None,
         in_flight: InFlight,
+        instance: Instance,
         *,
-        client: str,
         threads: bool,
     ) -> None:
         self._given = transport
         self._reply_topic = reply_topic
         self._in_flight = in_flight
-        self._replies = Replies(client, in_flight)
+        self._replies = Replies(instance, in_flight)
         self._timekeeper = Timekeeper(in_flight)
         self._threads = threads
         self._lock = threading.Lock()
@@ -56,7 +58,7 @@ class Connection:
         self._inbox: Receiver | None = None
         self.closed = False
         """Whether no more calls can be made: closed, or opened before a fork."""
-        self._client = client
+        self._instance = instance
         in_flight.wake = self._due.set
         self.watch = Watch(self._start, self._timekeeper.learned)
         """Asks who serves; any thread."""
@@ -69,15 +71,10 @@ class Connection:
         Raises a `TransportError`, and `Unavailable` once the connection is closed.
         """
         with self._lock:
+            if self.closed:
+                raise closed_error("opening")
             if self._transport is None or self._inbox is None:
-                if self.closed:
-                    raise closed_error("opening")
-                self._transport, self._inbox = self._connect()
-                transport = self.watch.transport = self._transport
-                self._replies.least = transport.worth_a_request
-                sender = Sender(self._client, self._in_flight.clock, transport.send, transport.now)
-                self._in_flight.open(sender)
-                self._serve(self._inbox)
+                self._transport, self._inbox = self._begin()
             return self._transport, self._inbox
 
     def learn_time(self, timeout: float) -> None:
@@ -130,13 +127,28 @@ class Connection:
 
     def may_wait(self) -> bool:
         """Tell whether this thread may wait for calls to end: it is none that they need for it."""
-        return self._threads and threading.current_thread() not in self._serving
+        return self._threads and not ending.here
 
     def _start(self, name: str, work: Callable[[], None]) -> None:
         if self._threads:
             _start(name, work)
         else:
             work()
+
+    def _begin(self) -> tuple[Transport, Receiver]:
+        transport, inbox = self._connect()
+        self.watch.transport = transport
+        self._replies.least = transport.worth_a_request
+        clock = self._in_flight.clock
+        self._in_flight.open(Sender(self._instance, clock, transport.send, transport.now))
+        try:
+            self._serve(inbox)
+        except BaseException:
+            inbox.close(_RETRY_WAIT)
+            if transport is not self._given:
+                transport.close(_RETRY_WAIT)
+            raise
+        return transport, inbox
 
     def _connect(self) -> tuple[Transport, Receiver]:
         given = transport_url() if self._given is None else self._given
@@ -164,11 +176,11 @@ class Connection:
             self._transport.close(timeout)
 
     def _serve(self, inbox: Receiver) -> None:
-        if self._threads:
-            self._serving = [
-                _start("rpc-reader", lambda: self._read(inbox)),
-                _start("rpc-timer", self._keep_time),
-            ]
+        if not self._threads:
+            return
+        if not self._serving:  # else from an opening that got no further
+            self._serving.append(_start("rpc-timer", self._keep_time))
+        self._serving.append(_start("rpc-reader", lambda: self._read(inbox)))
 
     def _read(self, inbox: Receiver) -> None:
         failed = False
@@ -193,7 +205,11 @@ class Connection:
             wait = None if due is None else max(0.0, due - self._in_flight.clock())
             self._due.wait(None if wait is None else min(wait, threading.TIMEOUT_MAX))
             self._due.clear()
-            self._timekeeper.tick()
+            try:
+                self._timekeeper.tick()
+            except Exception:  # whatever fails: the deadlines of all calls are kept here
+                _log.exception("channel.tick_failed")
+                self._stop.wait(_RETRY_WAIT)
 
     def after_fork(self) -> None:
         """Give up, in the child, what only the parent's threads can serve."""
@@ -204,5 +220,8 @@ class Connection:
 
 def _start(name: str, work: Callable[[], None]) -> threading.Thread:
     thread = threading.Thread(target=work, name=name, daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError as error:  # at a limit of the system, or the interpreter is ending
+        raise TransportError(f"the thread {name} can't be started: {error}") from error
     return thread

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from contracts import RpcError
+from contracts import Certainty, RpcError
 from rpc.call import Call
 from rpc.call_errors import cancelled_error, closed_error, no_room_error, nobody_error
 from rpc.calls import CallState
@@ -140,8 +140,8 @@ class InFlight:
         if isinstance(sent, TransportError):
             error = to_rpc_error(sent, call.route.full_name)
             lasting = not isinstance(sent, Unreachable | SendUncertain)
-            if not self.attempt_failed(call, number, error, lasting=lasting):
-                call.unsent(error)
+            call.not_sent(number, error)
+            self.attempt_failed(call, number, error, lasting=lasting)
             return
         with self.lock:
             self.tracker.acknowledged(attempt, sent, self.clock())
@@ -157,25 +157,21 @@ class InFlight:
         *,
         lasting: bool = False,
         pushback: float | None = None,
-    ) -> bool:
+    ) -> None:
         """Try `call` again where policy, deadline and budget allow it, else end it.
 
-        `lasting`: no attempt would fare better. `pushback`: what the server asks for. Return False
-        where the call has ended: by its deadline, or by a reply.
+        `lasting`: no attempt would fare better. `pushback`: what the server asks for. Nothing where
+        the call has ended: by its deadline, or by a reply.
         """
         with self.lock:
-            verdict = self.tracker.failed(
+            ends, due = self.tracker.failed(
                 call, attempt, error, self.clock(), lasting=lasting, pushback=pushback
             )
-        if verdict is None:
-            return False
-        ends, due = verdict
         if ends:
             self.end(call, CallState.FAILED, error)
             self.admit_waiting()
         elif due is not None:
             self.watch(due)
-        return True
 
     def give_up(self, call: Call[Any]) -> None:
         """Tell the servers that have attempts of an ended call, except the one that answered."""
@@ -217,18 +213,27 @@ class InFlight:
             if self._admitting:
                 return  # whoever is at it looks again before it stops
             self._admitting = True
-        while True:
-            with self.lock:
-                admitted = self.tracker.admit_waiting(self.clock())
-                if admitted is None:
-                    self._admitting = False
-                    return
-            call, attempt, due = admitted
-            if call.room is not None:
-                call.room.set(None)
-            self.watch(due)
-            if attempt is not None:
-                self.send(attempt)
+        try:
+            while self._admit():
+                pass
+        except BaseException:  # a Ctrl-C too: others must be able to go on
+            self._admitting = False
+            raise
+
+    def _admit(self) -> bool:
+        """Send one call that has waited for room; False once there is none, or no room."""
+        with self.lock:
+            admitted = self.tracker.admit_waiting(self.clock())
+            if admitted is None:
+                self._admitting = False
+                return False
+        call, attempt, due = admitted
+        if call.room is not None:
+            call.room.set(None)
+        self.watch(due)
+        if attempt is not None:
+            self.send(attempt)
+        return True
 
     def close(self) -> None:
         """End every call with an error; later ones fail at once."""
@@ -253,9 +258,13 @@ class InFlight:
     def after_fork(self) -> None:
         """Forget everything, in a child process: the parent's threads are not here."""
         self.lock = threading.Lock()
-        if self._sender is not None:
-            self.tracker.drain()
-            self._pending.closed = True
+        if self._sender is None:
+            return
+        for call in self.tracker.drain():
+            error = closed_error(call.route.full_name)
+            error.certainty = Certainty.UNKNOWN  # it goes on in the parent
+            call.abandon(error)
+        self._pending.closed = True
 
 
 class _OnSent(msgspec.Struct, eq=False, gc=False):

@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 from contracts import Certainty, InternalError, RpcError
 from rpc.completion import Completion
+from rpc.transport_errors import to_rpc_error
+from transports.errors import TransportError
 from transports.forks import renew_in_child
 
 __all__ = ["Readiness", "Run"]
@@ -37,21 +39,21 @@ class Readiness:
             if self._attempt is not None:
                 return self._attempt
             attempt = self._attempt = Completion()
-        self._run(lambda: self._do(attempt))
+        try:
+            self._run(lambda: self._do(attempt))
+        except Exception as fault:  # no thread can be started
+            self._end(attempt, _told(fault))
         return attempt
 
     def _do(self, attempt: Completion[RpcError | None]) -> None:
         error: RpcError | None = None
         try:
             self._work()
-        except RpcError as told:
-            error = told
-        except Exception as fault:  # a transport's own: unsaid, all would wait for their deadlines
-            error = InternalError(
-                message=f"not ready: {type(fault).__name__}: {fault}",
-                certainty=Certainty.NOT_EXECUTED,
-            )
-            error.__cause__ = fault
+        except Exception as fault:  # unsaid, all would wait for their deadlines
+            error = _told(fault)
+        self._end(attempt, error)
+
+    def _end(self, attempt: Completion[RpcError | None], error: RpcError | None) -> None:
         with self._lock:
             awaited = self._attempt is attempt
             if error is None:
@@ -75,3 +77,15 @@ class Readiness:
         self._lock = threading.Lock()
         if not self.ready:
             self._attempt = None
+
+
+def _told(fault: Exception) -> RpcError:
+    if isinstance(fault, RpcError):
+        return fault
+    if isinstance(fault, TransportError):
+        return to_rpc_error(fault, "connecting")
+    error = InternalError(
+        message=f"not ready: {type(fault).__name__}: {fault}", certainty=Certainty.NOT_EXECUTED
+    )
+    error.__cause__ = fault  # a transport's own
+    return error

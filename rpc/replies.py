@@ -17,6 +17,7 @@ from rpc.call import Call
 from rpc.calls import CallState
 from rpc.headers import EnvelopeError
 from rpc.inflight import InFlight
+from rpc.instance import Instance
 from rpc.reply import Reply, ReplyReader, is_clock
 from transports import failpoints
 from transports.base import Delivery
@@ -30,8 +31,8 @@ _BATCH = 128  # replies for which the lock is held at once: some tens of microse
 class Replies:
     """What comes into the inbox of one channel. From one thread at a time."""
 
-    def __init__(self, client: str, in_flight: InFlight) -> None:
-        self._wire_client = client.encode()
+    def __init__(self, instance: Instance, in_flight: InFlight) -> None:
+        self._instance = instance
         self._in_flight = in_flight
         self._reader = ReplyReader()
         self.least = _BATCH
@@ -64,7 +65,7 @@ class Replies:
 
     def _read(self, deliveries: Sequence[Delivery]) -> tuple[list[Reply], int]:
         """Return the replies to this client, and how many messages are none."""
-        read, client = self._reader.read, self._wire_client
+        read, client = self._reader.read, self._instance.name.encode()
         replies: list[Reply] = []
         foreign = 0
         for delivery in deliveries:

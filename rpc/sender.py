@@ -5,6 +5,7 @@ from typing import Any
 
 from rpc.call import Call
 from rpc.clock import Clock
+from rpc.instance import Instance
 from rpc.request import cancel_message, request_message
 from rpc.tracker import Attempt
 from transports import failpoints
@@ -17,9 +18,9 @@ class Sender:
     """Makes messages and hands them to the transport. Any thread; waits for nothing."""
 
     def __init__(
-        self, client: str, clock: Clock, send: Send, now: Callable[[], float | None]
+        self, instance: Instance, clock: Clock, send: Send, now: Callable[[], float | None]
     ) -> None:
-        self._client = client
+        self._instance = instance
         self._clock = clock
         self._send = send
         self._now = now
@@ -55,7 +56,7 @@ class Sender:
 
     def cancel(self, call: Call[Any], receipts: Collection[Receipt]) -> None:
         """Tell the servers where attempts of `call` stand that nobody waits for it any more."""
-        message = cancel_message(call.call_id, call.route.full_name, self._client, call.key)
+        message = cancel_message(call.call_id, call.route.full_name, self._instance.name, call.key)
         packed = call.route.peer.frames
         for partition in {(one.topic, one.partition) for one in receipts}:
             self._send(Address(*partition), message, _ignore, packed=packed)

@@ -6,7 +6,6 @@ only what differs from call to call.
 
 import contextvars
 import itertools
-import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from rpc.call_errors import not_sent_error, unwritable_error
 from rpc.calls import CallState
 from rpc.context import inherited_timeout
 from rpc.inflight import InFlight
+from rpc.instance import Instance
 from rpc.interceptor import CallInfo, Chain, Interceptor, Outcome
 from rpc.options import Terms, metadata_headers
 from rpc.route import Route
@@ -30,17 +30,18 @@ class Starter:
 
     def __init__(
         self,
+        instance: Instance,
         in_flight: InFlight,
         interceptors: Sequence[Interceptor],
         may_wait: Callable[[], bool],
     ) -> None:
         """Take calls to `in_flight`; `may_wait` tells whether this thread may wait for room."""
+        self._instance = instance
         self._in_flight = in_flight
         self._interceptors = tuple(interceptors)
         self._may_wait = may_wait
         self._cancel = in_flight.cancel
         self._clock = in_flight.clock
-        self._prefix = secrets.token_bytes(8)
         self._numbers = itertools.count()
 
     def start(
@@ -61,19 +62,12 @@ class Starter:
         timeout, inherited = terms.timeout, inherited_timeout()
         if inherited is not None and inherited < timeout:
             timeout = inherited
-        key = terms.key
-        if key is None and route.keyed:
-            try:
-                key = route.spec.key_of(arguments)
-            except EncodeError as error:
-                unready = unwritable_error(route.full_name, error)
-        call_id = self._prefix + next(self._numbers).to_bytes(8, "big")
-        named = None
-        if route.named:
-            named = call_id if terms.idempotency_key is None else terms.idempotency_key
-            key = named if key is None else key  # all attempts to one server, which remembers
+        call_id = self._instance.prefix + next(self._numbers).to_bytes(8, "big")
+        named = (terms.idempotency_key or call_id) if route.named else None
         deadline = self._clock() + timeout
-        call: Call[Any] = Call(self._cancel, route, terms, call_id, timeout, deadline, key, named)
+        call: Call[Any] = Call(
+            self._cancel, route, terms, call_id, timeout, deadline, terms.key, named
+        )
         if self._interceptors:
             self._intercepted(call, arguments, unready)
         else:
@@ -93,10 +87,14 @@ class Starter:
             call.finish(CallState.FAILED, unready)
             return
         try:
+            if call.key is None and route.keyed:
+                call.key = route.spec.key_of(arguments)
             call.body = route.encode(arguments)
         except EncodeError as error:
             call.finish(CallState.FAILED, unwritable_error(route.full_name, error))
             return
+        if call.key is None:
+            call.key = call.idempotency_key  # all attempts to one server, which remembers
         self._in_flight.submit(call)
 
     def _await_ready(self, call: Call[Any]) -> RpcError | None:

@@ -137,16 +137,17 @@ class Tracker:
         *,
         lasting: bool,
         pushback: float | None,
-    ) -> tuple[bool, float | None] | None:
+    ) -> tuple[bool, float | None]:
         """Note that an attempt failed; return whether the call is to end so, and the next attempt.
 
-        None where it has ended: by its deadline, or by a reply. A call of which another attempt
+        Neither where it has ended: by its deadline, or by a reply. A call of which another attempt
         may still be answered goes on waiting, if this one was certainly not executed.
         """
+        known = not call.may_have_run(attempt)
         if error.certainty is Certainty.NOT_EXECUTED:
             call.not_executed(attempt)
-        if self.pending.get(call.call_id) is not call:
-            return None
+        if known or self.pending.get(call.call_id) is not call:
+            return False, None
         due = None if lasting else self._resends.retry(call, error, now, pushback)
         if due is not None:
             self.pending.move(call, due)
@@ -178,7 +179,10 @@ class Tracker:
             if peer.presence.empty_since is not None:
                 peer.presence.replied()
             if reply.code is not None and reply.code in call.terms.retry.codes:
-                answers.append((call, reply, False))
+                if call.may_have_run(attempt):
+                    answers.append((call, reply, False))
+                else:
+                    pending.late += 1  # a refusal that came twice: the next attempt is under way
                 continue
             route.latency.add(now - call.began)
             call.answered = attempt

@@ -49,8 +49,12 @@ class Watch:
         """Set once the channel is open; before, nothing is asked."""
 
     def begin(self, peer: Peer) -> None:
-        """Ask about `peer` on a thread of its own; `Presence.ask` has said yes."""
-        self._run("rpc-watch", lambda: self.ask(peer))
+        """Ask about `peer` on a thread of its own; `Presence.ask` has said yes. Never raises."""
+        try:
+            self._run("rpc-watch", lambda: self.ask(peer))
+        except TransportError as error:
+            _log.warning("service.unknown", service=peer.service, error=str(error))
+            self._learned(peer, None, off=False)
 
     def ask(self, peer: Peer) -> None:
         """Ask about `peer` and wait for the answer; `Presence.ask` has said yes. Never raises."""

@@ -12,6 +12,7 @@ from contracts import (
     Certainty,
     Code,
     DeadlineExceeded,
+    RetryPolicy,
     RpcError,
     Unavailable,
     method,
@@ -26,6 +27,9 @@ UNREACHABLE = Unreachable("no broker answers at localhost:9092; start one")
 class Echo(Protocol):
     @method(timeout=2.0)
     def say(self, text: str) -> str: ...
+
+    @method(timeout=2.0, idempotent=True)
+    def spell(self, text: str) -> str: ...
 
 
 @pytest.fixture
@@ -137,6 +141,32 @@ def test_sent_of_a_call_that_was_answered_fails_when_the_acknowledgement_is_lost
     assert call.result(0) == "hi"
     with pytest.raises(Unavailable, match="the receipt was lost"):
         call.sent.result(0)
+
+
+def test_sent_of_a_call_that_was_answered_fails_where_the_acknowledgement_was_lost_before(line):
+    phone = line(Echo, retry=RetryPolicy(codes={Code.UNAVAILABLE}))
+    call = phone.client.spell.future("hi")
+    first = phone.wire.last
+    first.fail(SendUncertain("the receipt was lost"))
+    phone.arrive(first.reply(b'"hi"'))
+
+    assert call.result(0) == "hi"
+    with pytest.raises(Unavailable, match="the receipt was lost"):
+        call.sent.result(0)
+
+
+def test_sent_of_a_call_waits_for_the_attempt_that_may_still_be_acknowledged(line):
+    phone = line(Echo, retry=RetryPolicy(codes={Code.UNAVAILABLE}))
+    call = phone.client.spell.future("hi")
+    first = phone.wire.last
+    first.fail(SendUncertain("the receipt was lost"))
+    phone.advance(0.1)
+    phone.arrive(first.reply(b'"hi"'))
+    answered = call.sent.done()
+    phone.wire.sent[1].acknowledge(offset=9)
+
+    assert not answered
+    assert call.sent.result(0).offset == 9
 
 
 @pytest.mark.parametrize("end", ["cancel", "expire", "close"])

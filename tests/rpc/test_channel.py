@@ -17,6 +17,9 @@ class Echo(Protocol):
     @method(timeout=2.0)
     def say(self, text: str) -> str: ...
 
+    @method(key="text")
+    def spell(self, text: str) -> str: ...
+
 
 def recorder(log, name="seen"):
     def interceptor(call):
@@ -99,6 +102,19 @@ def test_an_interceptor_changes_what_is_sent(line):
 
     assert (headers["tenant"], headers["user"], headers["trace"]) == (b"a", b"c", b"\x01")
     assert phone.wire.last.message.body == b'{"text":"changed"}'
+
+
+@pytest.mark.parametrize(("chosen", "key"), [(None, b"ada"), ("mine", b"mine")])
+def test_a_call_is_routed_by_the_argument_that_is_sent(line, chosen, key):
+    def lowers(call):
+        arguments = msgspec.structs.replace(call.arguments, text=call.arguments.text.lower())
+        return (yield msgspec.structs.replace(call, arguments=arguments))
+
+    phone = line(Echo, interceptors=[lowers])
+    spell = phone.client.spell.with_options(key=chosen) if chosen else phone.client.spell
+    spell.future("ADA")
+
+    assert phone.wire.last.message.key == key
 
 
 def test_an_interceptor_answers_by_itself_and_nothing_is_sent(line):

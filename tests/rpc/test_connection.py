@@ -280,6 +280,56 @@ def test_a_transport_that_the_channel_opened_is_closed_with_it(memory_url):
     assert "closed" in str(outcomes[0])
 
 
+def test_a_closed_channel_is_not_opened(wire, channel):
+    channel.open()
+    channel.close()
+
+    with pytest.raises(Unavailable, match="the channel is closed"):
+        channel.open()
+
+
+@pytest.fixture
+def refuse_thread(monkeypatch):
+    """Let threads of a name not be started, until the list is cleared."""
+    start, refused = threading.Thread.start, []
+
+    def refuse(thread):
+        if thread.name in refused:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    return refused
+
+
+@pytest.mark.parametrize("name", ["rpc-open", "rpc-timer", "rpc-reader"])
+def test_a_thread_that_can_not_be_started_fails_the_call_and_the_next_one_tries_again(
+    wire, channel, refuse_thread, patience, name
+):
+    answering(wire)
+    client = Stub(Echo, channel=channel)
+    refuse_thread.append(name)
+    refused = client.say.future("hi").exception(patience)
+    refuse_thread.clear()
+
+    assert isinstance(refused, Unavailable)
+    assert f"the thread {name} can't be started" in refused.message
+    assert refused.certainty is Certainty.NOT_EXECUTED
+    assert client.say("hi") == "hi"
+    assert len(threads_named("rpc-timer")) == len(threads_named("rpc-reader")) == 1
+
+
+def test_calls_end_by_their_deadlines_though_it_can_not_be_asked_who_serves(
+    wire, refuse_thread, patience
+):
+    refuse_thread.append("rpc-watch")
+    with Channel(wire, wait_for_ready=True) as channel:  # so that no call has asked before
+        client = Stub(Echo, channel=channel)
+        for _ in range(2):
+            call = client.say.with_options(timeout=0.05).future("hi")
+            assert isinstance(call.exception(patience), DeadlineExceeded)
+
+
 def test_calls_after_closing_fail_at_once(wire, channel):
     answering(wire)
     client = Stub(Echo, channel=channel)
@@ -360,9 +410,11 @@ def test_a_deadline_of_a_thousand_years_does_not_stop_the_timer(wire, channel, p
 
 
 FORK = """
-    import os, sys
+    import os, sys, threading
     from typing import Protocol
     import rpc
+
+    over = threading.Event()
 
     class Echo(Protocol):
         @rpc.method
@@ -371,9 +423,15 @@ FORK = """
         @rpc.method
         def spell(self, text: str) -> str: ...
 
+        @rpc.method
+        def wait(self) -> bool: ...
+
     class EchoImpl(Echo):
         def say(self, text: str) -> str:
             return text
+
+        def wait(self) -> bool:
+            return over.wait(5)
 
         def spell(self, text: str) -> str:
             return text
@@ -382,31 +440,80 @@ FORK = """
         error = call.exception(5)
         return type(error).__name__, "fork" in str(error), str(error.certainty)
 
+    def opened(channel):
+        try:
+            return channel.open()
+        except rpc.RpcError as error:
+            return type(error).__name__
+
     with rpc.Server(EchoImpl(), transport="memory://fork"), rpc.Channel("memory://fork") as channel:
         client = rpc.Stub(Echo, channel=channel)
         assert client.say("before") == "before"
+        flying = client.wait.future()
         child = os.fork()
         if child == 0:
             outcomes = {told(client.say.future("old")), told(client.spell.future("new"))}
             right = outcomes == {("Unavailable", True, "NOT_EXECUTED")}
+            right = right and told(flying) == ("Unavailable", True, "UNKNOWN")
+            right = right and flying.sent.done() and opened(channel) == "Unavailable"
             os.environ["RPC_TRANSPORT"] = "memory://child"
             with rpc.Server(EchoImpl()), rpc.Stub(Echo) as fresh:
                 right = right and fresh.say("in the child") == "in the child"
             os._exit(0 if right else 1)
         _, status = os.waitpid(child, 0)
         assert client.say("after") == "after"
+        over.set()
+        assert flying.result()
     print("child", os.waitstatus_to_exitcode(status))
 """
 
+SIBLINGS = """
+    import os
+    from typing import Protocol
+    import rpc
 
-def test_after_a_fork_the_child_is_told_and_the_parent_goes_on():
+    class Echo(Protocol):
+        @rpc.method
+        def say(self, text: str) -> str: ...
+
+    class EchoImpl(Echo):
+        def say(self, text: str) -> str:
+            return text
+
+    channel = rpc.Channel("memory://siblings")  # a module's, say, as a pre-forking server loads it
+    client = rpc.Stub(Echo, channel=channel)
+    for _ in range(2):
+        child = os.fork()
+        if child == 0:
+            with rpc.Server(EchoImpl(), transport="memory://siblings"):
+                call = client.say.future("hi")
+                assert call.result() == "hi"
+                print(channel.instance, call.call_id[:8].hex(), flush=True)
+            os._exit(0)
+        os.waitpid(child, 0)
+    print(channel.instance)
+"""
+
+
+def run_script(text):
     run = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(FORK)],
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(text)],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
     )
+    assert run.stderr == ""
+    return run.stdout
 
-    assert (run.stdout, run.stderr) == ("child 0\n", "")
+
+def test_after_a_fork_the_child_is_told_and_the_parent_goes_on():
+    assert run_script(FORK) == "child 0\n"
+
+
+def test_children_that_open_a_channel_of_their_parents_have_ids_of_their_own():
+    """Servers take what bears the same ids for the same call, and give one the other's reply."""
+    ids = run_script(SIBLINGS).split()
+
+    assert len(ids) == len(set(ids)) == 5

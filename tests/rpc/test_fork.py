@@ -15,7 +15,7 @@ import time
 from typing import Protocol
 
 import rpc
-import rpc.call
+import rpc.rare
 import rpc.stub
 
 
@@ -97,7 +97,7 @@ holder.join()
 """
         for does, lock in {
             "opens the channel": "rpc.stub._default.lock",
-            "asks where a request stands": "rpc.call._few.lock",
+            "asks where a request stands": "rpc.rare.few.lock",
         }.items()
     },
 }

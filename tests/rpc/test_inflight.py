@@ -317,6 +317,35 @@ def test_a_call_that_ends_between_its_registration_and_its_send_is_not_called_no
     assert call.exception(0).certainty is UNKNOWN
 
 
+@pytest.mark.parametrize("again", ["in one fetch", "in another"])
+def test_a_refusal_that_comes_twice_is_one(bank, again):
+    """Who sends it may append it twice; a third attempt might run beside the second."""
+    call = bank.client.pay.future(5)
+    refusal = bank.wire.last.error(Code.RESOURCE_EXHAUSTED, "NOT_EXECUTED")
+    bank.arrive(*[refusal] * (2 if again == "in one fetch" else 1))
+    bank.advance(0.2)
+    if again == "in another":
+        bank.arrive(refusal)
+    bank.advance(0.5)
+
+    assert [sending.request.attempt for sending in bank.wire.sent] == [1, 2]
+    assert bank.channel.late_replies == (again == "in another")
+    bank.arrive(bank.wire.last.reply(b"5"))
+    assert call.result(0) == 5
+
+
+def test_an_attempt_that_was_refused_says_no_more_when_its_acknowledgement_is_lost(bank):
+    call = bank.client.pay.future(5)
+    first = bank.wire.last
+    bank.arrive(first.error(Code.RESOURCE_EXHAUSTED, "NOT_EXECUTED"))
+    bank.advance(0.2)
+    first.fail(UNCERTAIN)
+
+    assert not call.done()
+    bank.arrive(bank.wire.last.reply(b"5"))
+    assert call.result(0) == 5
+
+
 # -- the end ---------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from rpc.channel import Channel
 from rpc.server import Server
 from rpc.stub import Stub
 from rpc.waiting import WaitingRoom
+from transports.errors import MessageTooLarge
 
 
 class Echo(Protocol):
@@ -129,6 +130,52 @@ def test_a_callback_that_calls_does_not_wait_on_the_thread_that_makes_room(wire,
 
     assert first.result(patience) == "A"
     assert [call.result(patience) for call in later] == ["x", "x"]
+
+
+@pytest.mark.parametrize("by", ["a failed send", "cancel"])
+def test_a_callback_that_calls_waits_on_no_thread_that_ends_a_call(wire, channel, patience, by):
+    """The room that the call before leaves is given away only once its callbacks have run."""
+    client = Stub(Echo, channel=channel)
+    channel.open()
+    held, again = threading.Event(), []
+    first = client.say.future("a")
+    waiting = threading.Thread(target=lambda: client.say.future("b"))
+    waiting.start()
+
+    def call_again(_call):
+        again.append(client.say.future("c"))
+        held.set()
+
+    first.add_done_callback(call_again)
+    ends = {
+        "a failed send": lambda: wire.sent[0].fail(MessageTooLarge("a")),
+        "cancel": first.cancel,
+    }
+    ending = threading.Thread(target=ends[by])
+    ending.start()
+
+    assert held.wait(1.0), "it waits for its deadline, at 2 s"
+    wire.on_send = lambda sending: wire.inbox.put(sending.reply(b'"x"'))
+    waiting.join(patience)
+    ending.join(patience)
+
+
+def test_an_interrupt_while_a_waiting_call_is_sent_lets_others_wait_for_room(line):
+    phone = line(Echo, max_pending=1, when_full="wait")
+    first, second, third = (phone.client.say.future(text) for text in "abc")
+
+    def interrupt(_sending):
+        raise KeyboardInterrupt
+
+    phone.wire.on_send = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        first.cancel()
+    phone.wire.on_send = bool
+    second.cancel()
+
+    assert phone.wire.last.message.body == b'{"text":"c"}'
+    phone.arrive(phone.wire.last.reply(b'"C"'))
+    assert third.result(0) == "C"
 
 
 @pytest.mark.parametrize(

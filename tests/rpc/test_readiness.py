@@ -7,6 +7,7 @@ import pytest
 
 from contracts import Certainty, Code, RpcError, Unavailable
 from rpc.readiness import Readiness
+from transports.errors import TransportError
 
 
 def here(work):
@@ -78,6 +79,23 @@ def test_what_a_transport_should_not_raise_is_told_as_well_and_not_waited_for(fa
     assert told.get().certainty is Certainty.NOT_EXECUTED
     assert type(fault).__name__ in told.get().message
     assert told.get().__cause__ is fault
+    assert readiness.begin().get() is None
+
+
+def test_work_that_can_not_be_begun_is_told_and_the_next_one_tries_again():
+    runs = [here]
+
+    def run(work):
+        if runs:
+            runs.clear()
+            raise TransportError("no thread")
+        work()
+
+    readiness = Readiness(bool, run)
+    told = readiness.begin()
+
+    assert told.done()
+    assert told.get().code is Code.UNAVAILABLE
     assert readiness.begin().get() is None
 
 
