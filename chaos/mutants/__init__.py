@@ -20,6 +20,7 @@ import rpc.context
 import rpc.dispatcher
 import rpc.execution
 import rpc.idempotency
+import rpc.instance
 import rpc.intake
 import rpc.job
 import rpc.lanes
@@ -29,7 +30,6 @@ import rpc.request
 import rpc.retry
 import rpc.room
 import rpc.settlement
-import rpc.starter
 import rpc.timekeeper
 import rpc.turns
 import transports.base
@@ -104,14 +104,14 @@ def reply_twice(stack: ExitStack) -> None:
 
 @mutant("ids are counted per client alone, and replies are taken whoever they are for")
 def no_instance_filter(stack: ExitStack) -> None:
-    build = rpc.starter.Starter.__init__
+    build = rpc.instance.Instance.__init__
     decode = rpc.reply.decode_reply
 
-    def built(self: Any, *args: Any, **options: Any) -> None:
-        build(self, *args, **options)
-        self._prefix = bytes(8)
+    def built(self: Any) -> None:
+        build(self)
+        self.prefix = bytes(8)
 
-    put(stack, rpc.starter.Starter, "__init__", built)
+    put(stack, rpc.instance.Instance, "__init__", built)
     everywhere(stack, decode, lambda message: decode(message)._replace(client=None))
 
 

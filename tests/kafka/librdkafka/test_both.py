@@ -81,3 +81,11 @@ def test_a_member_renews_its_lease_though_there_is_nothing_to_commit(kit, taken,
 
     eventually(lambda: member.renewed_at > first)
     assert receiver._session.leased()
+
+
+def test_a_session_may_be_longer_than_a_poll_may_take(kit):
+    topic = kit.topic(1)
+    settings = {"session_timeout": 45.0, "heartbeat_interval": 3.0}
+    receiver = kit.transport(client="confluent", **settings).receiver(Address(topic), shared=True)
+
+    assert receiver.receive(0) == ()

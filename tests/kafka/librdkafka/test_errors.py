@@ -21,13 +21,23 @@ PAUSE = 0.08
     ("code", "took", "proven"),
     [
         (KafkaError.MSG_SIZE_TOO_LARGE, 0.01, True),
-        (KafkaError.MSG_SIZE_TOO_LARGE, 0.2, False),  # an attempt before it may have got through
+        (
+            KafkaError.MSG_SIZE_TOO_LARGE,
+            0.2,
+            True,
+        ),  # it was the same batch before
         (KafkaError.TOPIC_AUTHORIZATION_FAILED, 0.01, True),
+        (
+            KafkaError.TOPIC_AUTHORIZATION_FAILED,
+            0.2,
+            False,
+        ),  # one before may have got through
         (KafkaError.REQUEST_TIMED_OUT, 0.01, False),
         (KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND, 0.01, False),
         (KafkaError._MSG_TIMED_OUT, 30.0, False),
         (KafkaError._TRANSPORT, 0.01, False),
-        (KafkaError._PURGE_QUEUE, 5.0, True),
+        (KafkaError._PURGE_QUEUE, 0.01, True),
+        (KafkaError._PURGE_QUEUE, 5.0, False),  # it waits for another attempt, perhaps
         (KafkaError._PURGE_INFLIGHT, 0.01, False),
         (KafkaError._INVALID_DIFFERENT_RECORD, 5.0, True),
         (KafkaError._UNKNOWN_TOPIC, 0.01, True),

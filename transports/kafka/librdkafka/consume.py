@@ -182,12 +182,15 @@ class Consumer:
         behind: set[int] = set()  # partitions that are read again, from an error on
         for message in messages:
             error, partition = message.error(), message.partition()
-            if error is not None:
-                self._failed = self._failed or self._failure(error, message)
-                if isinstance(self._failed, UnreadableBatch):
-                    behind.add(partition)
-            elif partition not in behind:
+            if partition in behind:
+                continue
+            if error is None:
                 found.setdefault(partition, []).append(record_of(message))
+                continue
+            failed = self._failure(error, message)
+            if isinstance(failed, UnreadableBatch):
+                behind.add(partition)
+            self._failed = self._failed or failed
         if not found and self._failed is not None:
             failed, self._failed = self._failed, None
             raise failed

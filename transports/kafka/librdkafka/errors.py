@@ -37,7 +37,10 @@ FOR_COMPANY = frozenset(
     }
 )
 """What is said of all of a batch, though it may be the fault of one, or of none by itself."""
-_TOPIC_GONE = frozenset({KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
+_UNTRIED = frozenset(
+    {KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION, KafkaError._PURGE_QUEUE}
+)
+"""What is reported of messages that wait to be sent, perhaps once more."""
 _LOST = frozenset(
     {
         KafkaError.ILLEGAL_GENERATION,
@@ -50,10 +53,11 @@ _LOST = frozenset(
 _NEVER_APPENDED = frozenset(
     {
         KafkaError._INVALID_DIFFERENT_RECORD,
-        KafkaError._PURGE_QUEUE,
+        KafkaError.MSG_SIZE_TOO_LARGE,
     }
 )
-"""What is reported of messages that no broker took, whatever was tried before."""
+"""What is reported of batches that no broker took, whatever was tried before: they are sent again
+as they were."""
 
 
 def error_of(failure: KafkaException) -> KafkaError:
@@ -113,7 +117,7 @@ def definite(error: KafkaError, took: float, retry_after: float) -> bool:
     code = error.code()
     if code in _NEVER_APPENDED:
         return True
-    if code in _TOPIC_GONE:
+    if code in _UNTRIED:
         return took < retry_after
     return code > 0 and took < retry_after and not indefinite(cause(error))
 

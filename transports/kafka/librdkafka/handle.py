@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, cimp
 from transports.errors import ConfigurationError
 from transports.kafka.config import KafkaConfig
 from transports.kafka.connection import check_files
-from transports.kafka.librdkafka.errors import cause, connecting
+from transports.kafka.librdkafka.errors import cause, connecting, error_of
 from transports.kafka.librdkafka.settings import translated
 from transports.kafka.settings import Scope
 
@@ -27,6 +27,7 @@ __all__ = [
     "Shared",
     "Trouble",
     "await_broker",
+    "drain",
     "give_up",
     "new_consumer",
     "new_producer",
@@ -122,7 +123,7 @@ def new_producer(config: KafkaConfig, trouble: Trouble) -> Producer:
         "acks": "all",
         "enable.idempotence": True,
         "linger.ms": 0,
-        "batch.size": 131_072,
+        "batch.size": min(131_072, config.max_message_bytes),
         "request.timeout.ms": max(1, int(request_timeout(config) * 1000)),
         "message.timeout.ms": max(1, int(config.delivery_timeout * 1000)),
         "message.max.bytes": max(config.max_message_bytes, 1_048_576) + 131_072,
@@ -134,10 +135,24 @@ def new_producer(config: KafkaConfig, trouble: Trouble) -> Producer:
     return made
 
 
+def drain(producer: Producer, seconds: float) -> None:
+    """Wait until everything that was put has been told, at most so long.
+
+    Not by `flush`: where it meets an error for good it goes on with that exception set, and what is
+    told then fails in the middle.
+    """
+    deadline = time.monotonic() + seconds
+    while len(producer) and (left := deadline - time.monotonic()) > 0:
+        try:
+            producer.poll(left)
+        except KafkaException as failure:  # the handle has given up: what it has is told next
+            _logger.debug("given up by librdkafka: %s", failure)
+
+
 def give_up(producer: Producer) -> None:
     """End everything that a producer has not sent, and have it told."""
     producer.purge()
-    producer.flush(_END)
+    drain(producer, _END)
 
 
 def new_consumer(config: KafkaConfig, trouble: Trouble, settings: dict[str, object]) -> Consumer:
@@ -194,7 +209,10 @@ def await_broker(
     """
     deadline = time.monotonic() + timeout
     while not _reached(handle):
-        handle.poll(0)
+        try:
+            handle.poll(0)
+        except KafkaException as failure:
+            trouble.note(error_of(failure))
         error = trouble.error
         if _refused(error) or time.monotonic() >= deadline or cancelled():
             late = KafkaError(KafkaError._TIMED_OUT, f"no broker within {timeout} s")  # noqa: SLF001 - public

@@ -57,7 +57,7 @@ class Member(Consumer):
                 "partition.assignment.strategy": "range",
                 "session.timeout.ms": int(config.session_timeout * 1000),
                 "heartbeat.interval.ms": int(config.heartbeat_interval * 1000),
-                "max.poll.interval.ms": int(_SILENCE * 1000),
+                "max.poll.interval.ms": int(max(_SILENCE, config.session_timeout) * 1000),
                 "fetch.wait.max.ms": 100,
             },
             group,

@@ -1,11 +1,10 @@
 """A producer on librdkafka, which appends each message once however often it tries.
 
 It is idempotent: brokers recognise what is sent again, so that a retry neither doubles a message
-nor disturbs the order. librdkafka gives such a handle up for good after some errors; then another
-takes its place.
+nor disturbs the order.
 
-Owners: `_lock` guards the handle in use and the counts of what was put; the thread that polls
-tells what became of messages, and counts those, until closing takes over from it.
+Owners: `_lock` guards what waits here and the counts of what was put; the thread that polls tells
+what became of messages, and counts those, until closing takes over from it.
 """
 
 import threading
@@ -13,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import Producer as RawProducer
@@ -23,6 +22,7 @@ from transports.base import Address, Message, OnSent, Receipt
 from transports.errors import SendUncertain, TransportClosed, TransportError, Unreachable
 from transports.kafka.broker_clock import BrokerClock
 from transports.kafka.config import KafkaConfig
+from transports.kafka.librdkafka.apart import Apart, Put
 from transports.kafka.librdkafka.errors import (
     FOR_COMPANY,
     TOPIC_CHANGED,
@@ -31,15 +31,10 @@ from transports.kafka.librdkafka.errors import (
     not_sent,
 )
 from transports.kafka.librdkafka.flusher import Flusher
-from transports.kafka.librdkafka.handle import (
-    Trouble,
-    await_broker,
-    give_up,
-    new_producer,
-    retry_after,
-)
+from transports.kafka.librdkafka.handle import Trouble, await_broker, retry_after
 from transports.kafka.librdkafka.known import KnownTopics
 from transports.kafka.librdkafka.messages import check
+from transports.kafka.librdkafka.polled import Polled
 from transports.kafka.topic_state import TopicState
 from transports.log import get_logger
 from transports.outcome import tell
@@ -48,24 +43,9 @@ from transports.together import hold
 __all__ = ["Producer"]
 
 _log = get_logger(__name__)
-_POLL = 0.5
 _LEARN_EVERY = 0.05
 _END = 1.0
 _LOG_APPEND_TIME = 2
-
-
-class _Put(NamedTuple):
-    """A message that was handed to librdkafka, and when."""
-
-    place: Address
-    message: Message
-    on_sent: OnSent
-    began: float
-    once: bool = False
-    alone: bool = False
-    """Whether it is sent by itself, since a batch with it was refused."""
-    doubtful: bool = False
-    """Whether that batch may have been appended in an attempt before."""
 
 
 class Producer:
@@ -81,27 +61,26 @@ class Producer:
         self._lock = threading.Lock()
         self._closed = False
         self._put: dict[Address, int] = {}
+        self._given: dict[Address, int] = {}
+        """How many of those librdkafka has, or had."""
         self._done: dict[Address, int] = {}
-        self._outcasts: deque[_Put] = deque()
-        self._held: deque[_Put] = deque()
+        """How many of these it has told of: counted by the thread that polls."""
+        self._apart = Apart()
+        self._held: deque[Put] = deque()
         """What goes at the end of its sender's batch: each would be a request of its own."""
-        self._alone = False
-        self._handle = new_producer(config, self._trouble)
+        self._polled = Polled(config, self._trouble)
         self._known = KnownTopics(self._current, self._trouble, config.metadata_max_age)
-        self._stopped = threading.Event()
         self._flusher = Flusher(f"rpc-kafka-flusher-{config.client_id}")
         self._threads: list[threading.Thread] = []
 
     def open(self, timeout: float, cancelled: Callable[[], bool]) -> None:
         """Find a broker, within `timeout` seconds. Raises a `TransportError`."""
-        await_broker(self._handle, self._trouble, self._config.bootstrap, timeout, cancelled)
+        await_broker(self._current(), self._trouble, self._config.bootstrap, timeout, cancelled)
         self._trouble.over()
-        name = f"rpc-kafka-sender-{self._config.client_id}"
-        poller = threading.Thread(target=self._run, name=name, daemon=True)
-        poller.start()
+        self._polled.thread.start()
         self._flusher.thread.start()
         self._threads = [
-            poller,
+            self._polled.thread,
             self._flusher.thread,
             self._known.start(f"rpc-kafka-topics-{self._config.client_id}"),
         ]
@@ -154,15 +133,19 @@ class Producer:
     ) -> None:
         """See `clients.Producer`."""
         check(place, message, limit or self._config.max_message_bytes)
-        put = _Put(place, message, on_sent, time.monotonic(), once)
+        put = Put(place, message, on_sent, time.monotonic(), once)
         with self._lock:
             if self._closed:
                 raise TransportClosed("the transport is closed")
-            if hold(self, self._push):
-                self._held.append(put)
-            else:
-                self._produce(put)
+            self._held.append(put)  # before its batch knows: another thread may let go of that
+            push = not hold(self, self._push)
+            if push and len(self._held) == 1:
+                self._held.pop()
+                self._go(put)
+                push = False
             self._put[place] = self._put.get(place, 0) + 1
+        if push:  # behind what others hold back
+            self._push()
 
     def waits(self, place: Address) -> bool:
         """Whether something put there is not done."""
@@ -175,12 +158,10 @@ class Producer:
             if self._closed:
                 return
             self._closed = True
-            handle = self._handle
         self._known.close()
-        self._stopped.set()
         self._flusher.stop()
-        handle.flush(max(0.0, deadline - time.monotonic()))
-        give_up(handle)
+        self._polled.close(max(0.0, deadline - time.monotonic()))
+        self._tell_apart()
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(_END)
@@ -199,7 +180,7 @@ class Producer:
                 try:
                     if self._closed:
                         raise TransportClosed("the transport was closed before it was sent")
-                    self._produce(put)
+                    self._go(put)
                 except TransportError as error:
                     self._put[put.place] -= 1
                     failed = error
@@ -207,11 +188,19 @@ class Producer:
                 tell(put.on_sent, failed)
         self._flusher.flush()
 
-    def _produce(self, put: _Put) -> None:
+    def _go(self, put: Put) -> None:
+        """Hand a message over, unless others are sent there one by one. Under the lock."""
+        if put.place in self._apart:
+            self._apart.add(put)
+        else:
+            self._produce(put)
+
+    def _produce(self, put: Put) -> None:
         """Hand a message to librdkafka. Under the lock."""
-        (topic, partition), message = put.place, put.message
+        place, message = put.place, put.message
+        topic, partition = place
         try:
-            self._handle.produce(
+            self._polled.handle.produce(
                 topic,
                 message.body,
                 message.key,
@@ -223,11 +212,12 @@ class Producer:
             raise Unreachable(f"too much waits to be sent already, also to {topic}") from None
         except KafkaException as failure:
             raise not_sent(error_of(failure), topic, partition or 0, doubtful=False) from failure
+        self._given[place] = self._given.get(place, 0) + 1
 
-    def _report(self, put: _Put, error: KafkaError | None, record: Any) -> None:
+    def _report(self, put: Put, error: KafkaError | None, record: Any) -> None:
         """Tell what became of a message. Where librdkafka is polled."""
         now = time.monotonic()
-        place, on_sent, alone = put.place, put.on_sent, put.alone
+        place, on_sent = put.place, put.on_sent
         self._done[place] = self._done.get(place, 0) + 1
         if error is None:
             self._acked(put, now, record)
@@ -236,30 +226,41 @@ class Producer:
                 self._known.ask(place.topic)
             proven = definite(error, now - put.began, self._retry_after)
             doubtful = put.doubtful or not proven
-            if error.code() in FOR_COMPANY and not (alone or (put.once and doubtful)):
-                self._outcasts.append(put._replace(alone=True, doubtful=doubtful))
+            if error.code() in FOR_COMPANY and not (put.alone or (put.once and doubtful)):
+                with self._lock:
+                    self._apart.refuse(put._replace(alone=True, doubtful=doubtful))
+                    self._put[place] += 1
             else:
                 topic, partition = place.topic, place.partition or 0
                 tell(on_sent, not_sent(error, topic, partition, doubtful=doubtful))
-        if alone:
-            self._alone = False
-        while self._outcasts and not self._alone:
-            self._try_alone(self._outcasts.popleft())
+        if self._apart:
+            self._go_on(place)
 
-    def _try_alone(self, put: _Put) -> None:
-        """Send one again that was refused with a whole batch; the next when that has ended."""
-        try:
+    def _go_on(self, place: Address) -> None:
+        """Send what was refused there by itself, one after the other, and then what waits."""
+        while place in self._apart and self._given[place] == self._done[place]:
+            failed: list[tuple[Put, TransportError]] = []
             with self._lock:
-                if self._closed:
-                    raise TransportClosed("the transport was closed before it was sent again")
-                self._produce(put._replace(began=time.monotonic()))
-                self._put[put.place] += 1
-            self._alone = True
-        except TransportError as error:
-            uncertain = SendUncertain(f"sent, and refused with others; not sent again: {error}")
-            tell(put.on_sent, uncertain if put.doubtful else error)
+                for put in self._apart.next(place):
+                    try:
+                        if self._closed:
+                            raise TransportClosed("the transport was closed before it was sent")
+                        self._produce(put._replace(began=time.monotonic()))
+                    except TransportError as refused:
+                        self._put[place] -= 1
+                        failed.append((put, refused))
+            for put, why in failed:
+                tell(put.on_sent, put.unsent(why))
 
-    def _acked(self, put: _Put, now: float, record: Any) -> None:
+    def _tell_apart(self) -> None:
+        """Tell of what was still to be tried by itself, and of what waits behind, on closing."""
+        with self._lock:
+            left = self._apart.drain()
+        closed = TransportClosed("the transport was closed before it was sent")
+        for put in left:
+            tell(put.on_sent, put.unsent(closed))
+
+    def _acked(self, put: Put, now: float, record: Any) -> None:
         self._trouble.over()
         (topic, partition), on_sent = put.place, put.on_sent
         if failpoints.on:
@@ -276,24 +277,5 @@ class Producer:
                 self._clock.learn(node, stamp / 1000, put.began, now)
         tell(on_sent, Receipt(topic, partition or 0, offset))
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                self._current().poll(_POLL)
-            except Exception:  # whatever it is: somebody waits to be told of the next message
-                _log.exception("kafka.report_failed")
-            error = self._trouble.error
-            if error is not None and error.fatal():
-                self._renew(error)
-
-    def _renew(self, error: KafkaError) -> None:
-        """Go on with another handle, and tell of what the old one leaves."""
-        _log.error("kafka.producer_renewed", why=error.str())
-        fresh = new_producer(self._config, self._trouble)
-        with self._lock:
-            old, self._handle = self._handle, fresh
-        self._trouble.over()
-        give_up(old)
-
     def _current(self) -> RawProducer:
-        return self._handle
+        return self._polled.handle
