@@ -74,7 +74,10 @@ class Catalog:
             spec.service, spec.name, now + remaining(timeout, age), request, now, self._clock
         )
         turns, key = plan.limited, request.message.key
-        if key is not None and plan.in_order:
+        # A key that the caller has not chosen is the name of the work, or the call's.
+        if key is not None and (
+            plan.in_order or key not in (request.idempotency_key, request.call_id)
+        ):
             turns = (Turn((spec.service, key)), *turns)
         return Job(
             request,

@@ -8,7 +8,6 @@ call `claim` and `finish`.
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from rpc.admission import Admission, CallKey, Verdict
 from rpc.clock import Clock
@@ -17,6 +16,7 @@ from rpc.joining import detached, join, same
 from rpc.limits import Limits
 from rpc.overload import Overload
 from rpc.refusal import Refusal, expired, given_up, overdue
+from rpc.replays import not_begun
 from rpc.room import Room
 from rpc.settlement import Settlement, commit_all
 from rpc.telling import tell_caller
@@ -126,46 +126,68 @@ class Execution:
         return ready
 
     def _launch(self, ready: Sequence[Job]) -> None:
-        """Start what has its turn, once the broker knows what it must know before."""
-        if not ready:
-            return
-        queued = [job for job in ready if not job.commits_first]
-        if queued:
-            self._start(queued)
-        if len(queued) < len(ready):
-            for job in ready:
-                if job.commits_first:
-                    self._commit(job)
+        """Start what has its turn, once the broker knows what it must know before.
 
-    def _commit(self, job: Job) -> None:
+        A loop and no recursion: of a lost partition, all that waits may follow at once.
+        """
+        while ready:
+            queued = [job for job in ready if not job.commits_first]
+            if queued:
+                self._start(queued)
+            if len(queued) == len(ready):
+                return
+            first = [job for job in ready if job.commits_first]
+            ready = [following for job in first for following in self._commit(job)]
+
+    def _commit(self, job: Job) -> list[Job]:
+        """Have the broker know of `job`, unless it is lost; return what has its turn instead."""
+        ready = self._give_back(job, COMMITTING) if job.is_lost else []
+        if job.phase is not COMMITTING:
+            return ready
         once = job.plan.at_most_once
+        if not once and (job.is_lost or job.context.cancelled):
+            # What came in chunks can be neither given back nor noted, and runs here, as in `claim`;
+            # what nobody waits for any more is not run, so that nothing is to be noted of it.
+            return ready + self._committed(job, kept=True, at_once=True)
         with self._lock:
             deliveries = list(job.deliveries)
         for each in deliveries:
             each.ack() if once else each.begin()
-        commit_all(deliveries, partial(self._committed, job, once))
+        asking, thread = True, threading.get_ident()
 
-    def _committed(self, job: Job, once: bool, kept: bool) -> None:  # noqa: FBT001 - of `commit`
-        following: list[Job] = []
+        def told(kept: bool) -> None:  # noqa: FBT001 - the signature of `Delivery.commit`
+            at_once = asking and threading.get_ident() == thread
+            following = self._committed(job, kept=kept, at_once=at_once)
+            ready.extend(following) if at_once else self._launch(following)
+
+        commit_all(deliveries, told)
+        asking = False
+        return ready
+
+    def _committed(self, job: Job, *, kept: bool, at_once: bool) -> list[Job]:
+        once = job.plan.at_most_once
+        if not (kept or once) and (job.is_lost or not at_once):
+            # In flight here, it would be nobody's if it were dropped and its partition came back.
+            # It is given back, or noted anew where that has come back already. What is refused at
+            # once though it is not lost, another server has settled.
+            return [job]
+        now = self._clock()
         with self._lock:
-            if kept:
-                job.committed = once
-                job.phase = QUEUED
-                self._overload.queued(self._clock())
+            if not kept:
+                following = self._end(job, now)
             else:
-                job.phase = OVER
-                self._admission.abandon(job.key)
-                following = self._leave(job, COMMITTING, self._clock())
+                following, job.phase, job.committed = [], QUEUED, once
+                self._overload.queued(now)
         if kept:
             self._start([job])
         else:  # it is another server's by now, which answers it
             self._settlement.drop()
-            self._launch(following)
+        return following
 
     def claim(self, job: Job) -> bool:
         """Tell the worker that took `job` whether it is still to be run."""
         if job.is_lost:
-            self._give_back(job)
+            self._launch(self._give_back(job, QUEUED))
         now = self._clock()
         with self._lock:
             if job.phase is not QUEUED:
@@ -174,22 +196,22 @@ class Execution:
             self._overload.withdrawn(now)
         return not (failpoints.on and failpoints.hit("server.before_handler"))
 
-    def _give_back(self, job: Job) -> None:
-        """Leave `job` to its partition's next owner, and what waits behind it for the same key.
+    def _give_back(self, job: Job, phase: Phase) -> list[Job]:
+        """Leave `job`, if still in `phase`, and what waits behind its key, to the next owner.
 
-        The last goes first: where the partition comes back meanwhile, those that are still here run
-        in their order, and those that were given back come again behind them.
+        Return what may run now. The last goes first: where the partition comes back meanwhile,
+        what is still here runs in its order, and what was given back comes again behind it.
         """
         with self._lock:
-            if job.phase is not QUEUED:
-                return
+            if job.phase is not phase:
+                return []
             now, lane = self._clock(), job.lane
             behind = () if lane is None else self._turns.behind(lane)
             given = [each for each in (*reversed(behind), job) if each.give_back()]
             ready = [following for each in given for following in self._end(each, now)]
         for _ in given:
             self._settlement.drop()
-        self._launch(ready)
+        return ready
 
     # -- the end -------------------------------------------------------------------------------
 
@@ -223,7 +245,8 @@ class Execution:
         if ready:
             self._launch(ready)
         for other in job.joined:
-            self.finish(other, same(job, other, outcome))
+            late = isinstance(outcome, Refusal) and job.context.cancelled  # the other need not be
+            self.finish(other, not_begun(other) if late else same(job, other, outcome))
 
     def cancel(self, key: CallKey) -> None:
         """Give up a call: what waits ends at once, what runs is told."""

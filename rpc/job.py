@@ -51,7 +51,7 @@ class Plan(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     at_most_once: bool
     effectively_once: bool
     in_order: bool
-    """Whether calls with one key run one after the other."""
+    """Whether calls with one key run one after the other, whoever has chosen it."""
     limited: tuple[Turn, ...] = ()
     """The lane of the method, where it has a limit."""
 
@@ -100,8 +100,7 @@ class Job(msgspec.Struct, eq=False):
     @property
     def lane(self) -> Turn | None:
         """That of its key, in which calls run one after the other."""
-        keyed = self.request.message.key is not None
-        return self.turns[0] if keyed and self.plan.in_order else None
+        return self.turns[0] if len(self.turns) > len(self.plan.limited) else None
 
     @property
     def is_lost(self) -> bool:

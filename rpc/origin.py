@@ -91,15 +91,18 @@ class Origins:
         """How many headers the last one found has, which, and what they say."""
         self._known: dict[Headers, Origin] = {}
 
-    def find(self, headers: Headers) -> bool:
-        """Make what is known of these headers the `last`; False where nothing is."""
+    def find(self, headers: Headers) -> tuple[int, Origin] | None:
+        """Return how many of these headers are known, and what they say; None: nothing is.
+
+        It becomes the `last`, which another thread may have replaced when this returns.
+        """
         count = _common(headers, self.last[0])
         leading = headers[:count]
         origin = self._known.get(leading)
         if origin is None:
-            return False
+            return None
         self.last = (count, leading, origin)
-        return True
+        return count, origin
 
     def learn(self, headers: Headers, origin: Origin) -> None:
         """Note what a sound request with these headers says."""

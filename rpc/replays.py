@@ -5,6 +5,7 @@ those of several processes, and of later times, meet in the store. Any thread; t
 runs here, and the store is never called under it.
 """
 
+import dataclasses
 import enum
 import hashlib
 import threading
@@ -21,7 +22,7 @@ from transports import failpoints
 from transports.base import Message
 from transports.log import get_logger
 
-__all__ = ["Begin", "Replays", "fingerprint_of", "work_of"]
+__all__ = ["Begin", "Replays", "fingerprint_of", "not_begun", "work_of"]
 
 _log = get_logger("rpc.server")
 _MARGIN = 5.0  # seconds beyond the deadline before another server may take the work over
@@ -59,7 +60,11 @@ class Replays:
 
     def begin(self, job: Job, arguments: msgspec.Struct) -> Begin | Message | Refusal:
         """Tell whether `job` is to be run, has joined one that runs, or what it is answered."""
-        work, fingerprint = work_of(job), fingerprint_of(arguments)
+        work = work_of(job)
+        try:
+            fingerprint = fingerprint_of(arguments)
+        except Exception:  # what no codec writes: an interceptor may have put it there
+            fingerprint = hashlib.sha256(job.request.body).digest()
         with self._lock:
             run = self._runs.get(work)
             if run is None:
@@ -157,8 +162,43 @@ def work_of(job: Job) -> Work:
 
 
 def fingerprint_of(arguments: msgspec.Struct) -> bytes:
-    """Return a digest that is equal for equal arguments, whatever codec and order they came in."""
-    return hashlib.sha256(msgspec.msgpack.encode(arguments, order="deterministic")).digest()
+    """Return a digest that is equal for equal arguments, whatever codec and order they came in.
+
+    Of all that can be decoded. Stores compare digests of several versions: none may change.
+    """
+    try:
+        form = msgspec.msgpack.encode(arguments, order="deterministic")
+    except (TypeError, OverflowError):  # it sorts less than can be decoded, and has 64 bits
+        form = _form(arguments)
+    return hashlib.sha256(form).digest()
+
+
+def _form(value: object) -> bytes:
+    """Return bytes that are equal for equal values, of more types than msgspec can sort."""
+    match value:
+        case msgspec.Struct():
+            tag, fields = value.__struct_config__.tag, msgspec.structs.astuple(value)
+            parts = [_form(tag), *map(_form, fields)]
+        case list() | tuple():
+            parts = list(map(_form, value))
+        case set() | frozenset():
+            parts = sorted(map(_form, value))
+        case dict():
+            parts = sorted(map(_form, value.items()))
+        case msgspec.UnsetType():
+            parts = []
+        case int() if not -(2**63) <= value < 2**64:
+            return b"%d" % value
+        case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            parts = [_form(getattr(value, each.name)) for each in dataclasses.fields(value)]
+        case _:
+            return msgspec.msgpack.encode(value)
+    return msgspec.msgpack.encode(parts)
+
+
+def not_begun(job: Job) -> Refusal:
+    """Return what is told of a job that joined another one, which nobody waits for any more."""
+    return _unavailable(job, "the call that was to do the work came too late")
 
 
 def _mismatch(job: Job) -> Refusal:

@@ -198,10 +198,11 @@ def decode_request(message: Message, origins: Origins | None = None) -> Request 
     headers = message.headers
     count, leading, origin = origins.last
     if origin is None or headers[:count] != leading:
-        if not origins.find(headers):
+        found = origins.find(headers)
+        if found is None:
             return _decode(message, origins)
-        count, _, origin = origins.last
-    if len(headers) == count + 3 and origin is not None:
+        count, origin = found
+    if len(headers) == count + 3:
         (one, call_id), (two, timeout), (three, sent) = headers[count:]
         if one == H_CALL and two == H_TIMEOUT and three == H_SENT and 0 < len(call_id) <= MAX_ID:
             try:

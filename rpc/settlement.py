@@ -8,6 +8,7 @@ never ran. Any thread; the lock guards the count of what is open, and nothing is
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 
 import msgspec
 
@@ -145,6 +146,11 @@ class Settlement:
         `committed`: it was settled for good before, so that no other server gets it.
         """
         error = refusal.error
+        if error.__traceback__ is not None:
+            # It holds the frames that it passed, and they the request, for as long as the refusal
+            # is remembered; and whoever raised it may raise the very same for other requests.
+            error = copy(error)
+            refusal = refusal._replace(error=error)
         with self._settled:
             self._refusals.note(request, refusal)
             self._refusing += 1

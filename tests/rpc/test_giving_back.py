@@ -8,8 +8,9 @@ import pytest
 import rpc
 from contracts import method
 from rpc.reply import decode_reply
+from rpc.request import cancel_message
 from rpc.server import Server
-from transports.base import Address, Delivery, Receipt
+from transports.base import Address, Delivery, Receipt, Unshared
 
 
 class Held:
@@ -20,8 +21,10 @@ class Held:
         self.returns_after = None
 
     def ack(self, delivery):
+        if delivery.receipt.offset in self.acked:
+            return False
         self.acked.append(delivery.receipt.offset)
-        return True
+        return not self.gone
 
     def begin(self, delivery):
         pass
@@ -44,6 +47,24 @@ class Held:
         return True
 
 
+class Slow(Held):
+    """One of which the test says what becomes of commits."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = []
+
+    def commit(self, delivery, then):
+        self.asked.append(then)
+
+
+class Chunked(Held):
+    """One whose messages came in chunks."""
+
+    def give_back(self, delivery):
+        return False
+
+
 class Book(Protocol):
     @method(key="page", delivery="at_least_once")
     def write(self, page: str) -> str: ...
@@ -53,6 +74,9 @@ class Book(Protocol):
 
     @method(delivery="at_most_once")
     def burn(self) -> str: ...
+
+    @method(key="page", delivery="at_most_once")
+    def tear(self, page: str) -> str: ...
 
 
 class BookImpl(Book):
@@ -74,6 +98,9 @@ class BookImpl(Book):
     def burn(self) -> str:
         return self.read()
 
+    def tear(self, page: str) -> str:
+        return self.read()
+
 
 @pytest.fixture
 def book(patience):
@@ -91,7 +118,7 @@ class Desk:
         self.request_of, self.patience, self.held = request_of, patience, Held()
         self.calls = {}
 
-    def take(self, *offsets, name=b"Book.write", key=b"p", held=None):
+    def take(self, *offsets, name=b"Book.write", key=b"p", held=None, crashes=0):
         """Let the server take requests, which are named after their offsets."""
         body = b"{}" if key is None else b'{"page":"p"}'
         self.server._engine.intake.take(
@@ -103,10 +130,17 @@ class Desk:
                     Receipt("Book.requests", 0, offset),
                     self.server._transport.now(),
                     self.held if held is None else held,
+                    redelivered=crashes > 0,
+                    crashes=crashes,
                 )
                 for offset in offsets
             ]
         )
+
+    def suspect(self, *offsets, held):
+        """Let the server take requests at which others died, and end what runs before them."""
+        self.take(*offsets, name=b"Book.read", key=None, held=held, crashes=2)
+        assert self.replies(1) == [0]
 
     def begun(self):
         assert self.book.begun.acquire(timeout=self.patience)
@@ -177,3 +211,85 @@ def test_a_request_that_came_again_meanwhile_is_kept_and_settled_where_it_came_a
     assert desk.replies(2) == [0, 1]
     await_true(lambda: again.acked == [1])
     assert (desk.held.given, desk.held.acked) == ([1], [])
+
+
+def test_what_would_be_settled_before_its_start_is_given_back_instead(desk, await_true):
+    desk.take(1, 2, 3, name=b"Book.tear")
+    desk.take(4, name=b"Book.burn", key=None, held=(after := Held()))
+    desk.held.gone = True
+
+    assert desk.replies(2) == [0, 4]
+    await_true(lambda: desk.server.in_flight == 0)
+    assert (desk.held.given, desk.held.acked, after.acked) == ([3, 2, 1], [], [4])
+
+
+def test_a_suspect_that_waits_to_run_alone_is_given_back(desk, await_true):
+    desk.held.gone = True
+    desk.suspect(1, held=desk.held)
+
+    await_true(lambda: desk.server.in_flight == 0)
+    assert desk.held.given == [1]
+
+
+def test_a_suspect_is_given_back_where_its_partition_is_lost_before_its_start_is_noted(
+    desk, await_true
+):
+    slow = Slow()
+    desk.suspect(1, held=slow)
+    await_true(lambda: slow.asked)
+    slow.gone = True
+    slow.asked.pop()(False)
+
+    assert (slow.given, slow.asked, desk.server.in_flight) == ([1], [], 0)
+
+
+def test_a_suspect_whose_partition_is_back_already_is_noted_anew_and_runs(desk, await_true):
+    slow = Slow()
+    desk.suspect(1, held=slow)
+    await_true(lambda: slow.asked)
+    slow.asked.pop()(False)
+    slow.asked.pop()(True)
+
+    assert desk.replies(1) == [1]
+    await_true(lambda: slow.acked == [1])
+
+
+def test_a_suspect_that_is_too_late_when_its_start_can_not_be_noted_is_told_so(desk, await_true):
+    slow = Slow()
+    desk.suspect(1, held=slow)
+    await_true(lambda: slow.asked)
+    cancel = cancel_message(b"1", "Book.read", "me", None)
+    desk.server._engine.intake.take([Delivery(cancel, Receipt("", 0, 9), 0.0, Unshared())])
+    slow.asked.pop()(False)
+
+    assert desk.replies(1) == [1]
+    assert slow.asked == []
+
+
+def test_a_suspect_that_another_server_has_settled_is_over(desk, await_true):
+    held = Held()
+    desk.suspect(1, held=held)
+
+    await_true(lambda: desk.server.in_flight == 0)
+    assert (held.given, held.acked) == ([], [])
+
+
+def test_a_suspect_in_chunks_can_not_be_given_back_and_runs(desk, await_true):
+    chunked = Chunked()
+    chunked.gone = True
+    desk.suspect(1, held=chunked)
+
+    assert desk.replies(1) == [1]
+    await_true(lambda: chunked.acked == [1])
+
+
+@pytest.mark.parametrize("crashes", [0, 2])
+def test_however_much_waits_for_a_lost_partition_its_server_goes_on(desk, await_true, crashes):
+    name, key, held = (b"Book.read", None, Held()) if crashes else (b"Book.tear", b"p", Chunked())
+    held.gone = True
+    desk.take(*range(1, 901), name=name, key=key, held=held, crashes=crashes)
+
+    assert desk.replies(1) == [0]
+    await_true(lambda: desk.server.in_flight == 0)
+    desk.take(901, held=Held())
+    assert desk.replies(1) == [901]

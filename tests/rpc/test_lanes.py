@@ -42,6 +42,9 @@ class Accounts(Protocol):
     @method(key="account")
     def add(self, account: str, entry: int) -> list[int]: ...
 
+    @method(delivery="effectively_once")
+    def pay(self, account: str, entry: int) -> list[int]: ...
+
 
 class AccountsImpl(Accounts):
     """Reads, waits, and writes: side by side, an entry would be lost."""
@@ -60,6 +63,9 @@ class AccountsImpl(Accounts):
         finally:
             self.at_once.release()
 
+    def pay(self, account: str, entry: int) -> list[int]:
+        return self.add(account, entry)
+
 
 def test_calls_with_one_key_run_one_after_the_other_in_the_order_of_their_sending():
     with in_memory(Accounts, AccountsImpl(), workers=8) as client:
@@ -68,9 +74,23 @@ def test_calls_with_one_key_run_one_after_the_other_in_the_order_of_their_sendin
         assert calls[-1].result(10) == list(range(50))
 
 
+def test_a_key_that_the_caller_chooses_is_for_order_also_where_another_one_names_the_work():
+    with in_memory(Accounts, AccountsImpl(), workers=8) as client:
+        pay = client.pay.with_options(key="ada")
+        calls = [
+            pay.with_options(idempotency_key=f"order {entry}").future("ada", entry)
+            for entry in range(50)
+        ]
+
+        assert calls[-1].result(10) == list(range(50))
+
+
 class Pairs(Protocol):
     @method(key="name")
     def meet(self, name: str) -> str: ...
+
+    @method(delivery="effectively_once")
+    def join(self, name: str) -> str: ...
 
 
 class PairsImpl(Pairs):
@@ -81,9 +101,23 @@ class PairsImpl(Pairs):
         self.both.wait(10)
         return name
 
+    def join(self, name: str) -> str:
+        return self.meet(name)
+
 
 def test_calls_with_different_keys_run_side_by_side():
     with in_memory(Pairs, PairsImpl(), workers=2) as client:
         calls = [client.meet.future("ada"), client.meet.future("grace")]
 
         assert [call.result(10) for call in calls] == ["ada", "grace"]
+
+
+def test_what_names_the_work_is_no_lane_so_that_its_second_caller_is_told_at_once(await_true):
+    with in_memory(Pairs, PairsImpl(), workers=2) as client:
+        named = client.join.with_options(idempotency_key="one")
+        calls = [named.future("ada"), named.future("grace")]
+        await_true(lambda: any(call.done() for call in calls))
+        client.join("linus")
+        codes = {getattr(call.exception(10), "code", None) for call in calls}
+
+    assert codes == {None, "INVALID_ARGUMENT"}

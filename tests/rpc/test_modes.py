@@ -343,11 +343,10 @@ class Phone:
         self.transport, self.request_of, self.patience = transport, request_of, patience
         self.inbox = transport.receiver(Address("rpc.replies.test"), shared=False)
 
-    def ask(self, call, key):
+    def ask(self, call, key, **changed):
         body, name = b'{"number":1}', b"Slow.work"
-        self.put(
-            self.request_of(body, call=call, client=b"me", method=name, rpc_idempotency_key=key)
-        )
+        named = {"call": call, "client": b"me", "method": name, "rpc_idempotency_key": key}
+        self.put(self.request_of(body, **named, **changed))
 
     def put(self, message):
         self.transport.send(Address("Slow.requests"), message, lambda _: None)
@@ -395,3 +394,38 @@ def test_one_that_gives_up_leaves_the_others_their_reply(slow, phone, patience, 
     assert slow.runs == 2
     assert (b"CANCELLED" in replies[b"b"]) == (gives_up == b"b")
     assert replies[b"a"] == b"1"
+
+
+class StuckStore(MemoryStore):
+    """A store that takes long to look the first work up."""
+
+    def __init__(self, patience):
+        super().__init__()
+        self.asked, self.go, self.patience = threading.Event(), threading.Event(), patience
+
+    def begin(self, work, fingerprint, lease):
+        first = not self.asked.is_set()
+        self.asked.set()
+        assert not first or self.go.wait(self.patience)
+        return super().begin(work, fingerprint, lease)
+
+
+def test_one_that_is_begun_too_late_does_not_speak_for_those_that_joined_it(
+    slow, phone, patience, clock
+):
+    store = StuckStore(patience)
+    slow.go.set()
+    with Server(slow, transport=phone.transport, workers=2, clock=clock, idempotency=store):
+        phone.ask(b"a", b"one")
+        assert store.asked.wait(patience)
+        phone.ask(b"b", b"one", timeout=b"60000")
+        phone.ask(b"c", b"two")  # one worker for it: the second has joined by then
+        assert phone.replies(1) == {b"c": b"1"}
+        clock.advance(10.0)
+        store.go.set()
+        replies = phone.replies(2)
+
+    assert b"DEADLINE_EXCEEDED" in replies[b"a"]
+    assert b"UNAVAILABLE" in replies[b"b"]
+    assert b"NOT_EXECUTED" in replies[b"b"]
+    assert slow.runs == 1

@@ -66,6 +66,23 @@ def test_where_our_own_transport_packs_nothing_no_origin_reads_frames():
         assert "rpc-frames" not in dict(reply.headers)
 
 
+class Shared(Origins):
+    """Origins in which another thread finds something in the moment in which this one has."""
+
+    def find(self, headers):
+        found = super().find(headers)
+        super().find(sound(constant("other")).headers)
+        return found
+
+
+def test_what_another_thread_finds_at_the_same_time_is_its_own():
+    origins = Shared()
+    for client in ("c", "other"):
+        decode_request(sound(constant(client)), origins)
+
+    assert decode_request(sound(constant("c")), origins).client == "c"
+
+
 _HEADER = st.sampled_from(
     [
         *sound(constant(frames=True), attempt=2, idempotency_key=b"k").headers,

@@ -1,11 +1,14 @@
 """What is told of a request, and what was settled before: no answer claims more than is so."""
 
+import gc
 import threading
+from typing import Protocol
 
 import pytest
 
-from contracts import JSON, Certainty, ErrorBody
-from rpc.refusal import given_up, overdue
+from contracts import JSON, Certainty, ErrorBody, PermissionDenied, method
+from rpc.job import Job
+from rpc.refusal import Refusal, given_up, overdue
 from rpc.reply import decode_reply
 from rpc.request import decode_request, request_headers, request_message
 from rpc.settlement import Settlement, commit_all
@@ -108,6 +111,46 @@ def test_what_was_settled_before_it_was_refused_is_told_at_once(settlement, requ
     settlement.refuse(request_, given_up("Ledger.pay"), [delivery(custody)], committed=True)
 
     assert (certainty(wire.last), custody.steps) == (Certainty.NOT_EXECUTED, [])
+
+
+class Ledger(Protocol):
+    @method
+    def pay(self, amount: int) -> int: ...
+
+
+class LedgerImpl(Ledger):
+    def pay(self, amount: int) -> int:
+        return amount
+
+
+def deny(call):
+    raise PermissionDenied(message="internal only")
+    yield call
+
+
+def test_of_a_request_that_an_interceptor_refused_nothing_stays_but_the_refusal(desk, request_of):
+    books = desk(LedgerImpl(), interceptors=[deny])
+    pay = request_of(b'{"amount":5}', method=b"Ledger.pay")
+    first, again = books.error(pay), books.error(pay)
+    gc.collect()
+
+    assert (first.code, first.certainty) == ("PERMISSION_DENIED", "NOT_EXECUTED")
+    assert again == first
+    assert not [
+        each for each in gc.get_objects() if isinstance(each, Job) and each.method == "Ledger.pay"
+    ]
+
+
+def test_an_error_that_was_raised_stays_as_it_is_for_whoever_raises_it_again(
+    settlement, request_, wire
+):
+    with pytest.raises(PermissionDenied) as raised:
+        raise PermissionDenied(message="internal only", certainty=Certainty.NOT_EXECUTED)
+    settlement.refuse(request_, Refusal(raised.value), [delivery(Custodian(owned=False))])
+
+    assert certainty(wire.last) == Certainty.UNKNOWN
+    assert raised.value.certainty is Certainty.NOT_EXECUTED
+    assert raised.value.__traceback__ is not None
 
 
 def test_a_request_is_settled_also_where_its_answer_can_not_be_sent(settlement, request_, wire):
