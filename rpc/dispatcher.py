@@ -49,37 +49,52 @@ class Dispatcher:
         self._interceptors = tuple(interceptors)
         self._replays = replays
         self._alarms: Alarms | None = None
+        self._closing = False
+
+    def close(self) -> None:
+        """Leave a job whose task is cancelled from here on to another server."""
+        self._closing = True
 
     def run(self, job: Job) -> Answer:
         """Return the answer to `job`; in a context of its own, so that nothing leaks to the next.
 
         A `Refusal` where the handler was not called; None where `job` joined another one.
         """
-        return contextvars.copy_context().run(self._run, job)
+        try:
+            return contextvars.copy_context().run(self._run, job)
+        except BaseException as error:
+            return _fault(job, error)
 
     async def run_async(self, job: Job) -> Answer:
         """Return the answer to `job` whose handler is a coroutine.
 
-        Raises only `CancelledError`, where the task was cancelled though the caller still waits.
+        Raises only `CancelledError`, where the drain cancelled the task though the caller waits.
         """
         handling(job.context)  # the task has a context of its own
-        chain = Chain(self._interceptors) if self._interceptors else None
-        entered = self._enter(job, chain)
-        if not isinstance(entered, msgspec.Struct):
-            return self._conclude(job, entered)
-        once = job.plan.effectively_once
-        if once and (found := await self._begin_async(job, entered)) is not Begin.RUN:
-            return _elsewhere(chain, found)
         try:
-            outcome = await self._await_handler(job, entered)
-        except asyncio.CancelledError:
-            if once:
-                self._replays.abandon(job)
+            chain = Chain(self._interceptors) if self._interceptors else None
+            entered = self._enter(job, chain)
+            if not isinstance(entered, msgspec.Struct):
+                return self._conclude(job, entered)
+            once = job.plan.effectively_once
+            if once and (found := await self._begin_async(job, entered)) is not Begin.RUN:
+                return _elsewhere(chain, found)
+            try:
+                outcome = await self._await_handler(job, entered)
+            except asyncio.CancelledError:
+                if once:
+                    self._replays.abandon(job)
+                raise
+            reply = self._conclude(job, outcome if chain is None else chain.leave(outcome))
+            if once and not isinstance(reply, Refusal):
+                keep = partial(self._replays.keep, job, reply)
+                return await _in_thread(keep) if self._replays.blocking else keep()
+        except GeneratorExit:  # the loop is gone, and with it whoever would tell the answer
             raise
-        reply = self._conclude(job, outcome if chain is None else chain.leave(outcome))
-        if once and not isinstance(reply, Refusal):
-            keep = partial(self._replays.keep, job, reply)
-            return await _in_thread(keep) if self._replays.blocking else keep()
+        except BaseException as error:
+            if self._closing and isinstance(error, asyncio.CancelledError):
+                raise
+            return _fault(job, error)
         return reply
 
     def _begin(self, job: Job, arguments: msgspec.Struct) -> Begin | Message | Refusal:
@@ -94,10 +109,13 @@ class Dispatcher:
         if not self._replays.blocking:
             return self._begin(job, arguments)
         found = await _in_thread(partial(self._begin, job, arguments))
-        if found is Begin.RUN and _task_cancelled():
+        if found is not Begin.RUN:
+            return found
+        if self._is_left(job):
             self._replays.abandon(job)
-            if not job.context.cancelled:
-                raise asyncio.CancelledError  # the drain: another server does it
+            raise asyncio.CancelledError
+        if job.context.cancelled and _task_cancelled():
+            self._replays.abandon(job)
             return given_up(job.method)
         return found
 
@@ -158,10 +176,15 @@ class Dispatcher:
                 if limit.expired:
                     return Outcome(error=_ran_out(job))
                 if isinstance(error, asyncio.CancelledError) and _task_cancelled():
-                    if not job.context.cancelled:
-                        raise  # the drain ran out of time: no answer, so another server does it
-                    return Outcome(error=_given_up(job))
+                    if self._is_left(job):
+                        raise
+                    if job.context.cancelled:
+                        return Outcome(error=_given_up(job))
                 return Outcome(error=error)
+
+    def _is_left(self, job: Job) -> bool:
+        """Tell whether the drain ran out of time: no answer, so that another server does it."""
+        return self._closing and _task_cancelled() and not job.context.cancelled
 
     def _alarms_here(self) -> Alarms:
         """Return the alarms of the running loop, which is mostly the one of the last job."""
@@ -171,25 +194,23 @@ class Dispatcher:
         return alarms
 
     def _conclude(self, job: Job, outcome: Outcome) -> Message | Refusal:
+        """Return what is told; whatever goes wrong meanwhile is told, too."""
         error = outcome.error
-        if error is None:
-            try:
-                return self._success(job, outcome.value)
-            except EncodeError as fault:
-                error = server_fault(job, "the result can't be encoded", fault)
-            except TypeError as fault:
-                error = server_fault(job, f"the handler broke the contract: {fault}", None)
-        elif job.started:
-            error = handler_error(job, error)
-        elif not isinstance(error, RpcError):
-            error = server_fault(job, "an interceptor failed", error)
-        if not job.started:  # whoever ended the call, the handler did not run
-            error.certainty = Certainty.NOT_EXECUTED
-            return Refusal(error)
-        job.invites_retry = error.code is Code.UNAVAILABLE
-        reply = error_reply(job.request, job.plan.codec, error)
-        _keep(job, error.code, reply.body)
-        return reply
+        try:
+            if error is None:
+                try:
+                    return self._success(job, outcome.value)
+                except EncodeError as fault:
+                    error = server_fault(job, "the result can't be encoded", fault)
+                except TypeError as fault:
+                    error = server_fault(job, f"the handler broke the contract: {fault}", None)
+            elif job.started:
+                error = handler_error(job, error)
+            elif not isinstance(error, RpcError):
+                error = server_fault(job, "an interceptor failed", error)
+            return _refused(error) if not job.started else _told(job, error)
+        except BaseException as fault:  # work that was begun is kept, or left to others
+            return _fault(job, fault)
 
     def _success(self, job: Job, value: object) -> Message:
         plan = job.plan
@@ -199,6 +220,28 @@ class Dispatcher:
         body = plan.codec.encode(value)
         _keep(job, None, body)
         return reply_message(job.request, None, plan.codec.content_type, body)
+
+
+def _fault(job: Job, cause: BaseException) -> Message | Refusal:
+    """Return what is told where no answer can be made of what happened."""
+    error = server_fault(job, "a fault of the server's own", cause)
+    if not job.started:
+        return _refused(error)
+    error.certainty = Certainty.UNKNOWN
+    return _told(job, error)
+
+
+def _refused(error: RpcError) -> Refusal:
+    """Return `error` as proven: whoever ended the call, the handler did not run."""
+    error.certainty = Certainty.NOT_EXECUTED
+    return Refusal(error)
+
+
+def _told(job: Job, error: RpcError) -> Message:
+    job.invites_retry = error.code is Code.UNAVAILABLE
+    reply = error_reply(job.request, job.plan.codec, error)
+    _keep(job, error.code, reply.body)
+    return reply
 
 
 def _task_cancelled() -> bool:

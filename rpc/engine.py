@@ -24,6 +24,7 @@ from rpc.limits import Limit, Limits
 from rpc.overload import Overload
 from rpc.settlement import Settlement
 from rpc.workers import Workers
+from transports import failpoints
 from transports.base import Transport
 from transports.together import Batch
 
@@ -99,16 +100,20 @@ class Engine:
         if self._workers is not None:
             self._workers.receive(receive)
 
-    def stop_receiving(self) -> None:
-        """Return when nothing is received any more."""
+    def drain(self, timeout: float) -> int:
+        """Receive no more, and wait `timeout` seconds for what was taken; return what is left."""
         if self._workers is not None:
             self._workers.stop_receiving()
+        if failpoints.on:
+            failpoints.hit("server.drain")
+        return self.settlement.drain(timeout)
 
     def close(self, timeout: float) -> None:
         """Stop workers and loop; a handler that is stuck is left behind."""
         if self._workers is not None:
             self._workers.close(1.0)  # idle ones end at once
         if self._loop is not None:
+            self._dispatcher.close()
             self._loop.close(timeout)
 
     def _start(self, jobs: Sequence[Job]) -> None:

@@ -6,19 +6,27 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
+from transports.log import get_logger
+
 __all__ = ["EventLoop"]
 
 T = TypeVar("T")
 
+_log = get_logger("rpc.server")
+
 
 class EventLoop(Generic[T]):
-    """One asyncio loop on a daemon thread named `rpc-loop`. `do` must not raise."""
+    """One asyncio loop on a daemon thread named `rpc-loop`. `do` must not raise.
+
+    What leaves the loop, as `SystemExit` in a task of a handler's does, is logged; it goes on.
+    """
 
     def __init__(self, do: Callable[[T], Coroutine[Any, Any, None]]) -> None:
         self._do = do
         self._loop = asyncio.new_event_loop()
         self._starting: deque[T] = deque()
         self._scheduled = False
+        self._over = False
         self._tasks: set[asyncio.Task[None] | None] = set()  # the loop keeps only weak references
         self._thread = threading.Thread(target=self._run, name="rpc-loop", daemon=True)
         self._thread.start()
@@ -43,7 +51,11 @@ class EventLoop(Generic[T]):
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         try:
-            self._loop.run_forever()
+            while not self._over:
+                try:
+                    self._loop.run_forever()
+                except BaseException as error:  # `SystemExit` leaves a task, and the loop with it
+                    _log.error("loop.interrupted", exc_info=error)
         finally:
             self._loop.close()
 
@@ -66,6 +78,9 @@ class EventLoop(Generic[T]):
         self._loop.create_task(self._finish(tasks))
 
     async def _finish(self, tasks: list[asyncio.Task[None]]) -> None:
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self._loop.shutdown_asyncgens()
-        self._loop.stop()
+        try:
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._loop.shutdown_asyncgens()
+        finally:
+            self._over = True  # what leaves the loop in this moment makes it forget to stop
+            self._loop.stop()

@@ -22,6 +22,7 @@ from contracts import (
 from rpc.catalog import Catalog
 from rpc.clock import Clock, monotonic
 from rpc.config import transport_url
+from rpc.context import inherited_timeout
 from rpc.dispatcher import Dispatcher
 from rpc.engine import Engine
 from rpc.flag import Flag
@@ -31,7 +32,6 @@ from rpc.interceptor import Interceptor
 from rpc.limits import Limit
 from rpc.replays import Replays
 from rpc.route import request_address
-from transports import failpoints
 from transports.base import Receiver, Transport
 from transports.errors import TransportError
 from transports.log import get_logger
@@ -41,6 +41,7 @@ __all__ = ["Server", "ServerOptions"]
 
 _log = get_logger("rpc.server")
 _RECEIVE_WAIT = 0.2  # seconds; how long a drain waits at most for the receiving threads
+_CLOSING = 5.0  # seconds for the broker, beyond those for what was taken
 
 
 class ServerOptions(TypedDict, total=False):
@@ -151,7 +152,10 @@ class Server:
         self._transport: Transport | None = None
         self._engine: Engine | None = None
         self._receivers: list[Receiver] = []
-        self._over = threading.Event()
+        self._stops = [None]
+        """Whoever takes it stops the server; no lock, since a signal handler may."""
+        self._stopper: int | None = None  # the thread that does
+        self._over = Flag()
         self._pid = os.getpid()
         self.failure: TransportError | None = None
         """Why the server can't go on, where it can't: a right withdrawn, a topic deleted."""
@@ -180,17 +184,27 @@ class Server:
 
         Within `timeout` seconds (`drain_timeout` by default) and a few more for the broker. What
         is unfinished then is not acknowledged, so that another server does it again. Returns how
-        many calls that concerns; a second call does nothing and returns 0, and so does one in a
-        child process: the server is the parent's.
+        many calls that concerns. A second call does nothing and returns 0: once the first is over
+        or its own time is, and at once within a handler, since the first may wait for that. So does
+        one in a child process: the server is the parent's.
         """
-        if self._over.is_set() or self._engine is None or os.getpid() != self._pid:
+        if self._engine is None or os.getpid() != self._pid:
             return 0
-        self._stopping.set()
-        self._engine.stop_receiving()
-        if failpoints.on:
-            failpoints.hit("server.drain")
-        left = self._engine.settlement.drain(self._drain_timeout if timeout is None else timeout)
-        self._close(5.0)
+        timeout = self._drain_timeout if timeout is None else timeout
+        try:
+            self._stops.pop()
+        except IndexError:
+            if inherited_timeout() is None and self._stopper != threading.get_ident():
+                self._over.wait(timeout + _CLOSING)
+            return 0
+        self._stopper = threading.get_ident()
+        try:
+            self._stopping.set()
+            left = self._engine.drain(timeout)
+            self._close(_CLOSING)
+        except BaseException:  # a second Ctrl-C: whoever leaves the `with` block goes on with it
+            self._stops.append(None)
+            raise
         _log.info("server.stopped", unfinished=left)
         self._over.set()
         return left
@@ -264,14 +278,13 @@ class Server:
         if self._stopping.is_set():
             return False
         try:
-            deliveries = receiver.receive(_RECEIVE_WAIT)
-        except Exception as error:  # also a transport's bug: a deaf server helps nobody
+            intake.take(receiver.receive(_RECEIVE_WAIT))
+        except Exception as error:  # also a bug, ours or a transport's: a deaf server helps nobody
             told = error if isinstance(error, TransportError) else TransportError(str(error))
             self.failure = told
             self._stopping.set()
             _log.error("server.failed", topic=receiver.address.topic, error=str(error))
             return False
-        intake.take(deliveries)
         return True
 
     def _close(self, timeout: float) -> None:

@@ -50,10 +50,14 @@ def serve(
 @contextmanager
 def _signals(server: Server) -> Iterator[None]:
     """Let the first signal end the wait and the second one the process."""
-    asked = False
+    asked, pid = False, os.getpid()
 
     def on_signal(number: int, _: FrameType | None) -> None:
         nonlocal asked
+        if os.getpid() != pid:  # a fork of a handler's has this too, and no server to stop
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
         if asked:
             os._exit(128 + number)
         asked = True

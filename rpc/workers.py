@@ -10,11 +10,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from transports.log import get_logger
 from transports.together import Batch
 
 __all__ = ["Workers"]
 
 T = TypeVar("T")
+
+_log = get_logger("rpc.server")
 
 _BRISK = 0.0003  # seconds; a handler that waits for anything takes longer
 _PATIENCE = 0.01  # seconds: two turns of the interpreter's lock
@@ -40,7 +43,8 @@ class _Source:
 class Workers(Generic[T]):
     """Daemon threads named `rpc-worker-N`: `count` for tasks, and one for each source.
 
-    At most `count` tasks run at once. `do` must not raise; nor must what receives.
+    At most `count` tasks run at once. `do` must not raise; nor must what receives, which is asked
+    no more then. What is raised nevertheless is logged, and its thread goes on.
 
     Tasks that block take as many threads as they need: whoever takes one, and leaves others or a
     source behind, wakes the next thread. Tasks that are brisk are done by the thread that received
@@ -73,7 +77,9 @@ class Workers(Generic[T]):
         self._average = 0.001
         """Seconds that a task takes, of the last hundred or so."""
         self._batch = Batch()
-        """Of the thread that began last to do tasks: whoever stands by lets it go in time."""
+        """Of the thread that began last to do tasks: that one alone holds back what it sends."""
+        self._batches: set[Batch] = set()
+        """Of the threads that do tasks: whoever stands by lets them go in time."""
         self._took_at = 0.0
         """When the last task was taken."""
         self._threads: list[threading.Thread] = []
@@ -129,7 +135,11 @@ class Workers(Generic[T]):
         gate = threading.Lock()
         gate.acquire()
         while True:
-            if self._run() or (not self._closed and self._receive()):
+            try:
+                if self._run() or (not self._closed and self._receive()):
+                    continue
+            except BaseException as error:  # a worker that dies is a slot lost
+                _log.error("worker.failed", exc_info=error)
                 continue
             if self._closed:
                 return
@@ -144,25 +154,33 @@ class Workers(Generic[T]):
         except IndexError:
             return False  # another thread was faster
         batch, since, done = Batch(), 0.0, 0
+        self._batches.add(batch)
         self._batch = batch
-        while self._tasks:
+        try:
+            if len(self._batches) > 1:
+                self._let_go()  # who holds back may be stuck, and is not looked after from here on
+            while self._tasks:
+                try:
+                    task = self._tasks.popleft()
+                except IndexError:
+                    break
+                self._took_at = now = time.perf_counter()
+                alone = self._batch is batch and self._standing_by and self._brisk
+                if not alone and (self._tasks or self._deserted):
+                    self._wake_one()
+                if not alone or done == _TOGETHER or now - since > _PATIENCE:
+                    batch.let_go()
+                    since, done = now, 0
+                took = self._do(task, batch)
+                done += 1
+                del task  # who is idle must not keep the last request alive
+                self._average += (took - self._average) / _SAMPLES
+        finally:
             try:
-                task = self._tasks.popleft()
-            except IndexError:
-                break
-            self._took_at = now = time.perf_counter()
-            alone = self._batch is batch and self._standing_by and self._brisk
-            if not alone and (self._tasks or self._deserted):
-                self._wake_one()
-            if not alone or done == _TOGETHER or now - since > _PATIENCE:
                 batch.let_go()
-                since, done = now, 0
-            took = self._do(task, batch)
-            done += 1
-            del task  # who is idle must not keep the last request alive
-            self._average += (took - self._average) / _SAMPLES
-        batch.let_go()
-        self._seats.append(None)
+            finally:
+                self._batches.discard(batch)
+                self._seats.append(None)
         return True
 
     def _receive(self) -> bool:
@@ -170,8 +188,10 @@ class Workers(Generic[T]):
         for source in self._sources:
             if not source.taken and source.lock.acquire(blocking=False):
                 source.taken = True
-                source.taken = not source.receive()
-                source.lock.release()
+                try:
+                    source.taken = not source.receive()
+                finally:
+                    source.lock.release()
                 return True
         return False
 
@@ -196,20 +216,25 @@ class Workers(Generic[T]):
             self._standing_by = True
             self._stand_by(gate)
             self._standing_by = False
-            self._batch.let_go()  # from here on nobody would see that it is stuck
+            self._let_go()  # from here on nobody would see that it is stuck
 
     def _stand_by(self, gate: threading.Lock) -> None:
         """Return when whoever took the last task is stuck in it, or nothing was done for long."""
         while self._brisk and not self._closed:
             since = time.perf_counter() - self._took_at
             if since >= _PATIENCE:
-                self._batch.let_go()
+                self._let_go()
                 if since > _STANDBY or self._tasks or self._deserted:
                     return
             self._idle.append(gate)
             woken = gate.acquire(timeout=_PATIENCE) or not self._withdraw(gate)
             if woken and self._roused():
                 return
+
+    def _let_go(self) -> None:
+        """Do what any thread holds back; some may be stuck."""
+        for batch in self._batches.copy():
+            batch.let_go()
 
     def _withdraw(self, gate: threading.Lock) -> bool:
         """Be idle no more; False where another thread is waking, or has woken, this one."""

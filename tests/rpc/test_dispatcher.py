@@ -12,10 +12,28 @@ import rpc
 from contracts import JSON, MSGPACK, Code, ErrorBody, method
 from rpc.reply import decode_reply
 
+SECRET = "password=hunter2"
+
 
 class User(msgspec.Struct):
     id: int
     friend: "User | None" = None
+
+
+class Bomb(msgspec.Struct):
+    """Can't be decoded, and no codec says so."""
+
+    def __post_init__(self):
+        raise SystemExit(SECRET)
+
+
+class MuteError(rpc.RpcError, code=Code.ABORTED):
+    """Can't be told: what is to be noted on it is not taken."""
+
+    def __setattr__(self, name, value):
+        if name in self.__dict__:
+            raise SystemExit(SECRET)
+        super().__setattr__(name, value)
 
 
 class NoSuchUserError(rpc.RpcError, code=Code.NOT_FOUND):
@@ -42,6 +60,18 @@ class Lab(Protocol):
     @method
     def numbers(self) -> list[int]: ...
 
+    @method
+    def take(self, bomb: Bomb) -> int: ...
+
+    @method
+    def take_slowly(self, bomb: Bomb) -> int: ...
+
+    @method(delivery="effectively_once")
+    def once(self) -> int: ...
+
+    @method(delivery="effectively_once")
+    def once_slowly(self) -> int: ...
+
 
 class LabImpl(Lab):
     """Every method does what the test told it to."""
@@ -66,6 +96,18 @@ class LabImpl(Lab):
         return self.action()
 
     def numbers(self) -> list[int]:
+        return self.action()
+
+    def take(self, bomb: Bomb) -> int:
+        return self.action()
+
+    async def take_slowly(self, bomb: Bomb) -> int:
+        return self.action()
+
+    def once(self) -> int:
+        return self.action()
+
+    async def once_slowly(self) -> int:
         return self.action()
 
 
@@ -135,9 +177,6 @@ def test_an_error_of_a_nested_call_says_nothing_of_the_execution_of_this_one(lab
 
 class OddError(BaseException):
     """Neither an Exception nor one of Python's own."""
-
-
-SECRET = "password=hunter2"
 
 
 @COLOURS
@@ -257,6 +296,69 @@ def test_a_text_that_cannot_travel_does_not_keep_the_error_back(lab, name, conte
 def error_of_any(reply):
     codec = {b"application/json": JSON, b"application/msgpack": MSGPACK}[reply.content_type]
     return codec.decoder(dict)(reply.body)
+
+
+@pytest.mark.parametrize("name", ["take", "take_slowly"])
+def test_a_fault_before_the_handler_is_told_as_not_executed_and_logged(desk, request_of, name):
+    ran = []
+    served = desk(LabImpl(lambda: ran.append(1)))
+    with structlog.testing.capture_logs() as logs:
+        reply = served.ask(request_of(b'{"bomb":{}}', method=b"Lab." + name.encode()))
+    told = error_of(reply)
+
+    assert (told.code, told.certainty, ran) == ("INTERNAL", "NOT_EXECUTED", [])
+    assert [line["error_id"] for line in logs] == [told.error_id]
+    assert SECRET.encode() not in reply.body
+
+
+@COLOURS
+def test_a_fault_after_the_handler_is_told_as_unknown_and_logged(lab, name):
+    with structlog.testing.capture_logs() as logs:
+        reply = lab(raising(MuteError(message="who hears me")), name)
+    told = error_of(reply)
+
+    assert (told.code, told.certainty) == ("INTERNAL", "UNKNOWN")
+    assert told.error_id in [line.get("error_id") for line in logs]
+    assert SECRET.encode() not in reply.body
+
+
+@pytest.mark.parametrize("name", ["once", "once_slowly"])
+def test_a_fault_is_what_came_of_work_that_is_done_once(desk, request_of, name):
+    ran = []
+    served = desk(LabImpl(lambda: (ran.append(1), raising(MuteError())())))
+    method = b"Lab." + name.encode()
+    replies = [
+        served.ask(request_of(call=call, method=method, rpc_idempotency_key=b"work"))
+        for call in (b"0123456789abcde1", b"0123456789abcde2")
+    ]
+
+    assert {error_of(reply).certainty for reply in replies} == {"UNKNOWN"}
+    assert replies[0].body == replies[1].body
+    assert ran == [1]
+
+
+def test_a_handler_that_cancels_its_own_task_is_answered(desk, request_of):
+    class Weary(Protocol):
+        @method
+        async def rest(self) -> int: ...
+
+        @method(delivery="effectively_once")
+        async def rest_once(self) -> int: ...
+
+    class WearyImpl(Weary):
+        async def rest(self) -> int:
+            asyncio.current_task().cancel()
+            await asyncio.sleep(0)
+            return 1
+
+        async def rest_once(self) -> int:
+            return await self.rest()
+
+    served = desk(WearyImpl())
+    for name in (b"Weary.rest", b"Weary.rest_once"):
+        told = error_of(served.ask(request_of(method=name)))
+
+        assert (told.code, told.certainty) == ("INTERNAL", "EXECUTED")
 
 
 def test_an_error_that_is_not_declared_keeps_its_code_and_is_logged(lab):

@@ -4,6 +4,7 @@ import asyncio
 import threading
 
 import pytest
+import structlog
 
 from rpc.event_loop import EventLoop
 
@@ -62,3 +63,49 @@ def test_functions_run_on_the_loops_own_thread(loop, patience):
 
     assert ran.wait(patience)
     assert names == ["rpc-loop"]
+
+
+async def exits():
+    raise SystemExit(3)
+
+
+def test_an_exit_in_a_task_of_a_task_is_raised_there_and_the_loop_goes_on(loop, patience):
+    raised, ran = [], threading.Event()
+
+    async def task():
+        try:
+            await asyncio.gather(exits())
+        except SystemExit as error:
+            raised.append(error.code)
+            ran.set()
+
+    with structlog.testing.capture_logs() as logs:
+        loop.submit(task)
+        assert ran.wait(patience)
+    ran.clear()
+    loop.call(ran.set)
+
+    assert ran.wait(patience)
+    assert raised == [3]
+    assert [line["event"] for line in logs] == ["loop.interrupted"]
+
+
+def test_an_exit_while_the_loop_is_closed_does_not_keep_it_open(patience):
+    loop, began, cancelled = EventLoop(run), threading.Semaphore(0), threading.Semaphore(0)
+
+    async def task():
+        began.release()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.release()
+            await exits()
+
+    for _ in range(2):
+        loop.submit(task)
+        assert began.acquire(timeout=patience)
+    loop.close(patience)
+
+    assert cancelled.acquire(blocking=False)
+    assert cancelled.acquire(blocking=False)
+    assert not loop._thread.is_alive()

@@ -301,6 +301,46 @@ def test_an_error_of_the_receiver_ends_the_server_and_is_kept(job, wire, error, 
         assert isinstance(server.failure, rpc.TransportError)
 
 
+def test_an_error_while_a_message_is_taken_ends_the_server_and_is_kept(job, wire, patience):
+    wire.inbox.receive = lambda max_wait: [None]  # what no transport hands on
+    with Server(job, transport=wire) as server:
+        assert server.wait(patience)
+
+        assert isinstance(server.failure, rpc.TransportError)
+        assert "NoneType" in str(server.failure)
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+def test_an_exit_in_a_task_that_a_handler_began_is_answered_and_the_server_goes_on(
+    kind, memory_url, patience
+):
+    class Nest(Protocol):
+        @method(timeout=30.0)
+        async def breaks(self) -> int: ...
+
+        @method(timeout=30.0)
+        async def holds(self) -> int: ...
+
+    class NestImpl(Nest):
+        async def breaks(self) -> int:
+            async def egg():
+                raise kind
+
+            await asyncio.gather(egg())
+            return 0
+
+        async def holds(self) -> int:
+            return 1
+
+    with Server(NestImpl(), transport=memory_url) as server, Channel(memory_url) as channel:
+        client = Stub(Nest, channel=channel)
+        with pytest.raises(rpc.InternalError):
+            client.breaks()
+
+        assert client.holds() == 1
+        assert server.stop(patience) == 0
+
+
 def test_a_reply_that_cannot_be_sent_is_settled_and_the_server_goes_on(
     job, memory_url, request_of, patience, await_true
 ):

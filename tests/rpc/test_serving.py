@@ -20,8 +20,10 @@ from transports.errors import NotAuthorized
 SERVER = '''
     """Serve one service: python server.py URL NAME."""
 
+    import multiprocessing
     import sys
     import threading
+    import time
     from typing import Protocol
 
     import rpc
@@ -50,8 +52,21 @@ SERVER = '''
         for line in sys.stdin:
             if line == "go\\n":
                 go.set()
+            elif line == "fork\\n":
+                fork()
             else:
                 client.hold.future()
+
+    def fork() -> None:
+        forks = multiprocessing.get_context("fork")
+        runs = forks.Event()
+        child = forks.Process(target=lambda: (runs.set(), time.sleep(60)))
+        child.start()
+        runs.wait(10)
+        child.terminate()
+        child.join(10)
+        print(child.exitcode, flush=True)
+        child.kill()
 
     client = rpc.Stub(Desk, channel=rpc.Channel(url))
     threading.Thread(target=listen, daemon=True).start()
@@ -173,6 +188,17 @@ def test_a_second_signal_ends_the_process_at_once(start, number, await_true):
 
     assert process.end() == (128 + number, "")
     assert process.says() is None
+
+
+def test_a_signal_ends_a_child_of_the_server_and_not_the_server(start):
+    process = start("memory://serving")
+    process.says()
+    process.tell("fork")
+
+    assert process.says() == str(-signal.SIGTERM)
+    process.popen.send_signal(signal.SIGTERM)
+    assert process.says() == "drained"
+    assert process.end()[0] == 0
 
 
 class Desk(Protocol):

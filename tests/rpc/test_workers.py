@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+import structlog
 
 from rpc.workers import Workers
 
@@ -106,6 +107,25 @@ def test_tasks_that_block_after_brisk_ones_run_side_by_side(brisk, patience):
     all_there.wait(patience)
 
     assert not all_there.broken
+
+
+def failing():
+    raise SystemExit("a fault that nobody expected")
+
+
+def test_a_task_that_raises_costs_neither_a_thread_nor_what_was_to_be_sent(workers_of, patience):
+    workers, sent, done = workers_of(2), threading.Semaphore(0), threading.Barrier(3)
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(5):
+            workers.submit(lambda: sent.release, failing)
+        for _ in range(5):
+            assert sent.acquire(timeout=patience)
+        for _ in range(2):
+            workers.submit(lambda: done.wait(patience))
+        done.wait(patience)
+
+    assert [line["event"] for line in logs] == ["worker.failed"] * 5
+    assert isinstance(logs[0]["exc_info"], SystemExit)
 
 
 def test_closing_waits_for_what_was_submitted(patience):
@@ -309,6 +329,27 @@ def test_who_receives_may_stop_it(workers_of, patience):
     assert stopped.wait(patience)
 
 
+def test_a_source_that_raises_is_asked_no_more_and_holds_nobody_up(
+    workers_of, patience, await_true, run_together
+):
+    workers, asked = workers_of(1), []
+
+    def receive():
+        asked.append(1)
+        failing()
+
+    with structlog.testing.capture_logs() as logs:
+        workers.receive(receive)
+        await_true(lambda: logs)
+        done = threading.Event()
+        workers.submit(done.set)
+        assert done.wait(patience)
+    run_together(workers.stop_receiving)
+
+    assert asked == [1]
+    assert [line["event"] for line in logs] == ["worker.failed"]
+
+
 def test_what_comes_from_elsewhere_while_all_stand_by_is_done_at_once(brisk, source_of, patience):
     workers, done, took = brisk(2), threading.Semaphore(0), []
     source = source_of(workers)
@@ -364,4 +405,27 @@ def test_what_was_to_go_with_a_brisk_task_that_gets_stuck_goes_in_a_moment(
 
     assert sent.wait(patience)
     assert not go.is_set()
+    go.set()
+
+
+def test_who_takes_over_lets_go_for_the_one_that_is_stuck(brisk, source_of, patience):
+    workers = brisk(4)
+    source, done = source_of(workers), threading.Semaphore(0)
+    went, sent, go = threading.Event(), threading.Event(), threading.Event()
+
+    def gets_stuck():
+        went.set()
+        assert go.wait(patience)
+
+    source.put(lambda: went.wait(patience))
+    for _ in range(20):  # another does what comes, and one is standing by
+        source.put(done.release)
+        assert done.acquire(timeout=patience)
+    source.put(lambda: sent.set, gets_stuck)
+    assert went.wait(patience)
+    while not sent.is_set() and len(source.received) < 10_000:  # so that nobody stands idle
+        source.put(done.release)
+        assert done.acquire(timeout=patience)
+
+    assert sent.is_set()
     go.set()
