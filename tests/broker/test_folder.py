@@ -1,3 +1,8 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from transports.kafka.broker.errors import BrokerError
@@ -50,3 +55,26 @@ def test_a_temporary_folder_that_cannot_be_made_is_told(tmp_path, monkeypatch):
 
     with pytest.raises(BrokerError, match=r"No temporary folder can be made .* in TMPDIR"):
         temporary_folder()
+
+
+def test_a_temporary_folder_outlives_a_forked_child_and_not_its_owner():
+    program = """
+import os, sys
+from transports.kafka.broker.folder import temporary_folder
+folder = temporary_folder()
+if os.fork() == 0:
+    sys.exit()
+os.wait()
+print(folder.name, os.path.isdir(folder.name))
+"""
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+    )
+    name, there = ran.stdout.split()
+
+    assert there == "True"
+    assert not Path(name).exists()

@@ -149,3 +149,19 @@ def test_a_child_that_cannot_be_guarded_is_not_left_running(tmp_path, monkeypatc
         GuardedProcess(FOREVER, tmp_path, tmp_path / "log")
 
     assert children() == before
+
+
+def test_an_interrupt_before_there_is_a_guard_leaves_no_child(tmp_path, monkeypatch):
+    started, popen = [], subprocess.Popen
+
+    def start(*arguments, **options):
+        if started:
+            raise KeyboardInterrupt
+        started.append(popen(*arguments, **options))
+        return started[0]
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    with pytest.raises(KeyboardInterrupt):
+        GuardedProcess(FOREVER, tmp_path, tmp_path / "log")
+
+    assert started[0].poll() is not None

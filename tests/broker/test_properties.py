@@ -99,6 +99,7 @@ def test_the_nodes_own_listeners_cannot_be_moved(listener):
         (" two words", "\\ two\\ words"),
         ("a\tb\nc\r", "a\\tb\\nc\\r"),
         ("é", "\\u00e9"),
+        ("\udcff", "\\udcff"),
         ("𝄞", "\\ud834\\udd1e"),
         ("a=b:c", "a=b:c"),
     ],

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from transports.kafka.broker.folder import open_folder, temporary_folder
+from transports.kafka.broker.folder import TemporaryFolder, open_folder, temporary_folder
 from transports.kafka.broker.lifetime import Lifetime
 from transports.kafka.broker.node import Node, NodeSpec
 from transports.kafka.broker.ports import free_ports
@@ -45,7 +44,7 @@ class Broker(Node, Lifetime):
         first, second, third = free_ports(3)
         own = port or first
         member = Member(1, own, third if own == second else second)
-        self._temporary: TemporaryDirectory[str] | None = None
+        self._temporary: TemporaryFolder | None = None
         if data is None:
             self._temporary = temporary_folder()
             data = self._temporary.name

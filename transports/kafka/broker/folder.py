@@ -1,12 +1,15 @@
 """The folder that a broker keeps its records in, from one start to the next."""
 
+import os
+import shutil
+import tempfile
+import weakref
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from transports.kafka.broker.errors import BrokerError
 from transports.kafka.broker.lock import KAFKA_VERSION
 
-__all__ = ["open_folder", "temporary_folder"]
+__all__ = ["TemporaryFolder", "open_folder", "temporary_folder"]
 
 _VERSION = "kafka.version"
 
@@ -26,10 +29,28 @@ def open_folder(folder: Path) -> Path:
         ) from error
 
 
-def temporary_folder() -> TemporaryDirectory[str]:
+class TemporaryFolder:
+    """A folder that `cleanup` removes, or the end of the process that made it.
+
+    Not of a child that it forked, as a `TemporaryDirectory` is: the broker is the parent's.
+    """
+
+    def __init__(self) -> None:
+        """Make it. Raises `OSError`."""
+        self.name = tempfile.mkdtemp(prefix="rpc-broker-")
+        self.cleanup = weakref.finalize(self, _remove, self.name, os.getpid())
+        """Remove it; again: nothing."""
+
+
+def _remove(name: str, owner: int) -> None:
+    if os.getpid() == owner:
+        shutil.rmtree(name, ignore_errors=True)
+
+
+def temporary_folder() -> TemporaryFolder:
     """Make a folder that its `cleanup` removes; raises BrokerError."""
     try:
-        return TemporaryDirectory(prefix="rpc-broker-", ignore_cleanup_errors=True)
+        return TemporaryFolder()
     except OSError as error:
         raise BrokerError(
             f"No temporary folder can be made ({error.strerror}): "

@@ -38,7 +38,7 @@ class GuardedProcess:
                 stdin=subprocess.PIPE,
                 start_new_session=True,
             )
-        except OSError:
+        except BaseException:  # a Ctrl-C too: nobody would end it
             self._child.kill()
             self._child.wait()
             raise

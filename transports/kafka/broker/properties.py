@@ -137,5 +137,5 @@ _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", " ": "\\ "}
 def _ascii(char: str) -> str:
     if char.isascii():
         return char
-    units = char.encode("utf-16-be").hex()
+    units = char.encode("utf-16-be", "surrogatepass").hex()  # of bytes that are no UTF-8, too
     return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
