@@ -29,10 +29,9 @@ class ErrorBody(msgspec.Struct, frozen=True):
 
 
 def to_wire(error: RpcError) -> ErrorBody:
-    """Return `error` as it travels; raises `EncodeError` if a field holds what cannot."""
-    values = {**error.details, **fields_of(error)}
+    """Return `error` as it travels; raises `EncodeError` where its fields or details cannot."""
     try:
-        details = msgspec.to_builtins(values, str_keys=True)
+        details = msgspec.to_builtins({**error.details, **fields_of(error)}, str_keys=True)
     except Exception as problem:
         detail = f"{error.wire_name} cannot travel: {type(problem).__name__} in its details"
         raise EncodeError(detail) from None

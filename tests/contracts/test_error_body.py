@@ -149,6 +149,26 @@ def test_a_field_that_cannot_travel_is_an_encode_error_without_its_value(value):
     assert str(caught.value) == "UserNotFound cannot travel: TypeError in its details"
 
 
+def without_its_field():
+    error = UserNotFound(user_id=1)
+    del error.user_id
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RpcError(code=Code.NOT_FOUND, details=["a"]),
+        UserNotFound(user_id=1, details=[("a", 1)]),
+        without_its_field(),
+    ],
+    ids=["details", "pairs", "field"],
+)
+def test_an_error_that_is_not_whole_is_an_encode_error_so_that_its_caller_is_told(error):
+    with pytest.raises(EncodeError, match=r"cannot travel: [A-Za-z]+Error in its details"):
+        to_wire(error)
+
+
 plain = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),

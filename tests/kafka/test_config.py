@@ -6,6 +6,7 @@ from transports.base import Address
 from transports.errors import ConfigurationError
 from transports.kafka import KafkaConfig, KafkaTransport, connection, open_transport
 from transports.kafka.connection import driver_settings
+from transports.kafka.driver import unpack
 
 SCRAM = "security_protocol=SASL_SSL&sasl_mechanism=SCRAM-SHA-512"
 
@@ -103,6 +104,16 @@ def test_the_shortest_address_has_sound_defaults():
             "can't do sasl_mechanism=AWS_MSK_IAM; use client=kafka-python",
         ),
         ("kafka://a:1?sasl_plain_password_file=/no/such", "can't be read from /no/such"),
+        ("kafka://a:1?compression_type=zst", "compression_type must be one of none, gzip, snappy"),
+        ("kafka://a:1?client=confluent&compression_type=zst", "compression_type must be one of"),
+        (
+            "kafka://a:1?isolation_level=read_comitted",
+            "isolation_level must be one of read_uncommitted, read_committed$",
+        ),
+        (
+            "kafka://a:1?client=confluent&isolation_level=read_comitted",
+            "isolation_level must be one of",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_told(url, says):
@@ -188,3 +199,34 @@ def test_a_driver_that_is_not_installed_is_told_with_its_extra(monkeypatch):
     monkeypatch.setattr("transports.kafka.config.find_spec", lambda _: None)
     with pytest.raises(ConfigurationError, match=r"pip install 'parley-rpc\[confluent\]'"):
         open_transport("kafka://a:1?client=confluent")
+
+
+@pytest.mark.parametrize(
+    ("codec", "libraries", "package"),
+    [
+        ("zstd", ("zstd",), "zstandard"),
+        ("snappy", ("snappy",), "python-snappy"),
+        ("lz4", ("lz4", "lz4f", "lz4framed"), "lz4"),
+    ],
+)
+def test_a_codec_whose_library_is_not_installed_is_told_with_its_package(
+    monkeypatch, codec, libraries, package
+):
+    for library in libraries:
+        monkeypatch.setattr(unpack.codec, library, None)
+    with pytest.raises(ConfigurationError, match=f"needs {package}: pip install {package};"):
+        open_transport(f"kafka://a:1?compression_type={codec}")
+
+    # librdkafka brings its own
+    assert KafkaConfig.from_url(f"kafka://a:1?client=confluent&compression_type={codec}")
+    monkeypatch.setattr(unpack.codec, libraries[0], object())
+    assert KafkaConfig.from_url(f"kafka://a:1?compression_type={codec}")
+
+
+@pytest.mark.parametrize("client", ["kafka-python", "confluent"])
+@pytest.mark.parametrize(
+    "setting",
+    [{"compression_type": "none"}, {"compression_type": "gzip"}, {"compression_type": None}],
+)
+def test_what_needs_no_library_is_taken_by_both_drivers(client, setting):
+    assert KafkaConfig(client=client, driver=setting).driver == setting

@@ -67,7 +67,7 @@ class Bench:
 
     def __init__(self, patience=0.2, open_topics=None, give_up=0.4):
         self.topics = FakeTopics()
-        self.went, self.told, self.gone = [], [], []
+        self.went, self.told, self.gone, self.broken = [], [], [], []
         self.changed = threading.Condition()
         self.resolver = Resolver(
             "test-resolver",
@@ -98,6 +98,8 @@ class Bench:
             assert self.changed.wait_for(condition, 10), (self.went, self.told)
 
     def _go_on(self, waiting):
+        if waiting.message.body in self.broken:
+            raise RuntimeError("a bug")
         with self.changed:
             self.went.append(waiting.message.body)
             self.changed.notify_all()
@@ -213,6 +215,51 @@ def test_who_can_not_connect_is_told_why_and_the_next_tries_again():
 
     assert [type(outcome) for outcome in bench.told] == [NotAuthenticated]
     assert len(attempts) == 2
+
+
+def test_a_fault_in_connecting_that_nobody_thought_of_is_told_and_the_next_tries_again():
+    faults, topics = [KeyError("zst")], FakeTopics()
+    topics.known["t"] = TWO
+
+    def open_topics():
+        if faults:
+            raise faults.pop()
+        return topics
+
+    bench = Bench(open_topics=open_topics)
+    bench.park("t")
+    bench.await_(lambda: bench.told)
+    bench.park("t", b"later")
+    bench.await_(lambda: bench.went == [b"later"])
+    bench.resolver.close("the end", 5)
+
+    assert [type(outcome) for outcome in bench.told] == [Unreachable]
+    assert "KeyError('zst')" in str(bench.told[0])
+
+
+def test_a_callback_that_raises_keeps_nobody_else_from_being_told(bench):
+    def spiteful(outcome):
+        raise RuntimeError("not my problem")
+
+    bench.resolver.park(Waiting(Address("nowhere"), Message(b""), spiteful), whole_topic=True)
+    bench.park("nowhere")
+    bench.answer()
+    bench.await_(lambda: bench.told)
+    bench.know("t", TWO)
+    bench.park("t", b"later")
+    bench.await_(lambda: bench.went == [b"later"])
+
+    assert [type(outcome) for outcome in bench.told] == [AddressUnknown]
+
+
+def test_a_message_that_can_not_go_on_keeps_nobody_behind_it_from_going(bench):
+    bench.broken = [b"broken"]
+    for body in (b"first", b"broken", b"last"):
+        bench.park("t", body)
+    bench.know("t", TWO)
+    bench.await_(lambda: bench.went == [b"first", b"last"])
+
+    assert bench.told == []
 
 
 def test_a_topic_that_was_lost_holds_its_messages_until_it_is_back(bench):

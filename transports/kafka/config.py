@@ -19,6 +19,10 @@ __all__ = ["KafkaConfig"]
 _MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI", "OAUTHBEARER", "AWS_MSK_IAM")
 _CLIENTS = ("kafka-python", "confluent")
 _PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "compression_type": ("none", "gzip", "snappy", "lz4", "zstd"),
+    "isolation_level": ("read_uncommitted", "read_committed"),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,6 +109,7 @@ class KafkaConfig:
             )
         _check_times(self)
         _check_security(self.driver)
+        _check_choices(self.driver)
         _check_client(self)
 
     @classmethod
@@ -230,6 +235,27 @@ def _check_client(config: KafkaConfig) -> None:
             raise ConfigurationError(
                 "client=confluent needs confluent-kafka: pip install 'parley-rpc[confluent]'"
             )
+    else:
+        _check_codec(config.driver.get("compression_type"))
+
+
+def _check_codec(codec: object) -> None:
+    """Raise `ConfigurationError` where kafka-python could not compress: it finds out in sending."""
+    if codec in {None, "none", "gzip"}:
+        return
+    from transports.kafka.driver.unpack import missing_package  # noqa: PLC0415 - kafka-python is slow to import
+
+    package = missing_package(str(codec))
+    if package is not None:
+        raise ConfigurationError(
+            f"compression_type={codec} needs {package}: pip install {package}; or take gzip"
+        )
+
+
+def _check_choices(driver: Mapping[str, object]) -> None:
+    for name, choices in _CHOICES.items():
+        if driver.get(name) not in (None, *choices):
+            raise ConfigurationError(f"{name} must be one of {', '.join(choices)}")
 
 
 def _check_security(driver: Mapping[str, object]) -> None:

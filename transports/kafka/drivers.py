@@ -8,11 +8,15 @@ from collections.abc import Callable
 from typing import Protocol
 
 from transports.base import Address
+from transports.errors import TransportError, Unreachable
 from transports.kafka.broker_clock import BrokerClock
 from transports.kafka.clients import Member, MemberEvents, Producer, Reader
 from transports.kafka.config import KafkaConfig
+from transports.log import get_logger
 
-__all__ = ["Driver", "driver"]
+__all__ = ["Driver", "driver", "open_failure"]
+
+_log = get_logger(__name__)
 
 
 class Driver(Protocol):
@@ -55,3 +59,14 @@ def driver(config: KafkaConfig) -> Driver:
     from transports.kafka.driver import opening  # noqa: PLC0415 - imports kafka-python
 
     return opening
+
+
+def open_failure(error: Exception) -> TransportError:
+    """Return what to tell those who wait for a client that `error` kept from being opened.
+
+    What nobody thought of is logged too; the thread that opens goes on, or all would wait for ever.
+    """
+    if isinstance(error, TransportError):
+        return error
+    _log.error("kafka.open_failed", exc_info=error)
+    return Unreachable(f"the Kafka client can't be opened: {error!r}")

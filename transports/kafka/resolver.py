@@ -20,8 +20,10 @@ from transports.errors import (
     TransportError,
     Unreachable,
 )
+from transports.kafka.drivers import open_failure
 from transports.kafka.topic_state import Topics, judge
 from transports.log import get_logger
+from transports.outcome import tell
 
 __all__ = ["Resolver", "Waiting"]
 
@@ -109,7 +111,7 @@ class Resolver:
         """
         error = self._enqueue(waiting, whole_topic=whole_topic)
         if error is not None:
-            waiting.on_sent(error)
+            tell(waiting.on_sent, error)
         self._stirred.set()
 
     def answered(self) -> None:
@@ -169,11 +171,12 @@ class Resolver:
                     continue
                 try:
                     topics = self._open_topics()
-                except TransportError as error:
+                except Exception as error:
                     if self.closed:
                         return
-                    _log.warning("kafka.connect_failed", why=str(error))
-                    self._fail(list(self._queues), error)
+                    failure = open_failure(error)
+                    _log.warning("kafka.connect_failed", why=str(failure))
+                    self._fail(list(self._queues), failure)
                     continue
             if self._closed is None:
                 self._look_safely(topics)
@@ -235,7 +238,10 @@ class Resolver:
                     self._note_left()
                     return
             for waiting in ready:
-                self._go_on(waiting)
+                try:
+                    self._go_on(waiting)
+                except Exception:  # perhaps it has been told: those behind it have not
+                    _log.exception("kafka.go_on_failed", topic=place.topic)
 
     def _note_left(self) -> None:
         """Note whether anything is left that waits. Under the lock."""
@@ -256,4 +262,4 @@ class Resolver:
             self._parked -= len(failed)
             self._note_left()
         for waiting in failed:
-            waiting.on_sent(type(error)(*error.args))
+            tell(waiting.on_sent, type(error)(*error.args))

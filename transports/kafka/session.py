@@ -16,11 +16,11 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from transports import failpoints
-from transports.errors import AddressUnknown, NotAuthorized, TransportError
+from transports.errors import AddressUnknown, ConfigurationError, NotAuthorized, TransportError
 from transports.kafka.clients import LostMembership, Member, NoteTooLong, UnreadableBatch
 from transports.kafka.commits import Round
 from transports.kafka.config import KafkaConfig
-from transports.kafka.drivers import driver
+from transports.kafka.drivers import driver, open_failure
 from transports.kafka.ledger import LIMIT, Claim, Note, Offer, claim, write
 from transports.kafka.records import Record
 from transports.kafka.unreadable import Strikes
@@ -158,8 +158,8 @@ class Session:
             try:
                 member = self._join()
                 break
-            except TransportError as error:
-                self._owner.failed(self, error)
+            except Exception as error:
+                self._owner.failed(self, open_failure(error))
                 self._stopped.wait(_BACKOFF)
         else:
             return
@@ -216,7 +216,9 @@ class Session:
 
     def _stumble(self, member: Member, unreadable: UnreadableBatch) -> None:
         """Try again, and in the end step over what can't be read."""
-        if self._strikes.out(unreadable.partition, unreadable.offset):
+        if isinstance(unreadable.__cause__, ConfigurationError):  # whole: others can read it
+            self._tell(ConfigurationError(str(unreadable)))
+        elif self._strikes.out(unreadable.partition, unreadable.offset):
             _log.error("kafka.batch_skipped", why=str(unreadable), to=unreadable.following)
             member.step_over(unreadable.partition, unreadable.following)
         else:

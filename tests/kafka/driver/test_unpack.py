@@ -7,13 +7,13 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kafka.errors import UnsupportedCodecError
 from kafka.record.default_records import (
     DefaultRecordBase,
     DefaultRecordBatch,
     DefaultRecordBatchBuilder,
 )
 
+from transports.errors import ConfigurationError
 from transports.kafka.driver import unpack
 from transports.kafka.driver.unpack import LIMIT, UnpackError, unpacked
 
@@ -118,8 +118,13 @@ def test_snappy_is_believed_when_it_claims_too_much(monkeypatch, header):
 def test_a_library_that_is_missing_is_told(monkeypatch):
     monkeypatch.setattr(unpack.codec, "zstd", None)
 
-    with pytest.raises(UnsupportedCodecError):
+    with pytest.raises(ConfigurationError, match="zstd, and the package zstandard is not inst"):
         unpacked(Packed(ZSTD, b"x"), LIMIT)
+
+
+def test_a_codec_that_there_is_not_is_damage():
+    with pytest.raises(UnpackError, match="its compression, number 7, is not known"):
+        unpacked(Packed(7, b"x"), LIMIT)
 
 
 @settings(deadline=None)

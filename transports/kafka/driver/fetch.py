@@ -14,6 +14,7 @@ from kafka.consumer.fetcher import Fetcher, FetchMetadata, FetchRequestData, Fet
 from kafka.errors import KafkaError
 from kafka.protocol.consumer import FetchRequest, IsolationLevel
 
+from transports.errors import ConfigurationError
 from transports.kafka.clients import UnreadableBatch
 from transports.kafka.driver.unpack import LIMIT, unpacked
 from transports.kafka.records import Base, Record, read_records
@@ -21,6 +22,7 @@ from transports.kafka.records import Base, Record, read_records
 __all__ = ["TolerantFetcher"]
 
 _FETCH_VERSION = 12  # the newest that kafka-python's fetcher reads
+_DAMAGE = (KafkaError, ValueError, IndexError, struct.error, OSError, EOFError)
 
 
 class TolerantRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka-python is untyped
@@ -36,7 +38,8 @@ class TolerantRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka-
     def take(self, n: int | None = None) -> list[Record]:
         """Return up to `n` records; raise `UnreadableBatch` if the very first can't be had.
 
-        After an error nothing is left here, so that the partition is fetched again.
+        Its cause is a `ConfigurationError` where the batch is whole, and we lack something. After
+        an error nothing is left here, so that the partition is fetched again.
         """
         records: list[Record] = []
         try:
@@ -54,7 +57,7 @@ class TolerantRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka-
                 if self._wanted(batch):
                     yield from self._read(batch)
                 self.next_fetch_offset = batch.next_offset
-        except (KafkaError, ValueError, IndexError, struct.error, OSError, EOFError) as error:
+        except (ConfigurationError, *_DAMAGE) as error:
             offset = self.next_fetch_offset
             following = max(offset + 1, batch.next_offset if batch is not None else 0)
             why = str(error) or type(error).__name__

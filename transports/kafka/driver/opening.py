@@ -1,12 +1,15 @@
 """Clients on kafka-python, connected, with the settings that each is opened with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from transports.base import Address
+from transports.errors import ConfigurationError
 from transports.kafka.broker_clock import BrokerClock
 from transports.kafka.clients import MemberEvents
 from transports.kafka.config import KafkaConfig
 from transports.kafka.connection import connect, driver_settings
+from transports.kafka.driver.client import Client
 from transports.kafka.driver.consume import Reader
 from transports.kafka.driver.member import Member
 from transports.kafka.driver.produce import Producer
@@ -39,16 +42,21 @@ def open_producer(
         "max_in_flight_requests_per_connection": 1,
         **config.settings("producer"),
     }
+    if settings.get("compression_type") == "none":  # as Kafka says it; kafka-python does not
+        del settings["compression_type"]
     client = connect(config, settings, cancelled=cancelled)
     name = f"rpc-kafka-sender-{config.client_id}"
-    return Producer(client, settings, config.max_message_bytes, name, clock)
+    with _building_on(client):
+        return Producer(client, settings, config.max_message_bytes, name, clock)
 
 
 def open_reader(config: KafkaConfig, place: Address) -> Reader:
     """Connect, and stand at the end of a partition. Raises a `TransportError`."""
     topic, partition = place
     settings = _consumer_settings(config, {"group_id": None, "auto_offset_reset": "latest"})
-    reader = Reader(connect(config, settings), settings, topic)
+    client = connect(config, settings)
+    with _building_on(client):
+        reader = Reader(client, settings, topic)
     reader.open(partition or 0, config.connect_timeout)
     return reader
 
@@ -71,9 +79,23 @@ def open_member(
     }
     settings = _consumer_settings(config, own)
     client = connect(config, settings, cancelled=cancelled)
-    member = Member(client, settings, topic, events, config.revoke_timeout)
+    with _building_on(client):
+        member = Member(client, settings, topic, events, config.revoke_timeout)
     member.join(config.connect_timeout)
     return member
+
+
+@contextmanager
+def _building_on(client: Client) -> Iterator[None]:
+    """Shut `client` where nothing can be built on it, since nobody else knows of it."""
+    try:
+        yield
+    except Exception as error:
+        client.shut()
+        raise ConfigurationError(
+            f"the Kafka client refuses its settings: {error!r}; correct what is set beside the "
+            "address, or in KafkaConfig(driver=...)"
+        ) from error
 
 
 def _consumer_settings(config: KafkaConfig, own: dict[str, object]) -> dict[str, object]:

@@ -15,13 +15,20 @@ from typing import Any, Final
 from kafka import codec
 from kafka.record.default_records import DefaultRecordBatch
 
-__all__ = ["LIMIT", "UnpackError", "unpacked"]
+from transports.errors import ConfigurationError
+
+__all__ = ["LIMIT", "UnpackError", "missing_package", "unpacked"]
 
 LIMIT: Final = 16 << 20
 """Bytes that a batch may have when it is unpacked, unless messages may be that large."""
 
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _XERIAL: Final = b"\x82SNAPPY\x00"
+_PACKAGES: Final[Mapping[str, tuple[Callable[[], bool], str]]] = {
+    "snappy": (codec.has_snappy, "python-snappy"),
+    "lz4": (codec.has_lz4, "lz4"),
+    "zstd": (codec.has_zstd, "zstandard"),
+}
 
 
 class UnpackError(ValueError):
@@ -31,16 +38,23 @@ class UnpackError(ValueError):
 def unpacked(batch: Any, limit: int) -> tuple[bytes, int]:
     """Return the records of `batch`, decompressed, and where they begin.
 
-    Raises `UnpackError` where they take more than `limit` bytes or are damaged, and kafka-python's
-    `UnsupportedCodecError` where the library for their compression is not installed.
+    Raises `UnpackError` where they take more than `limit` bytes or are damaged, and
+    `ConfigurationError` where the library for their compression is not installed.
     """
     kind = batch.compression_type
     if kind == DefaultRecordBatch.CODEC_NONE:
         return bytes(batch._buffer), batch._pos  # noqa: SLF001 - this folder reaches in
-    batch._assert_has_codec(kind)  # noqa: SLF001 - likewise
+    if kind not in _UNPACK:
+        raise UnpackError(f"its compression, number {kind}, is not known")
+    name, unpack = _UNPACK[kind]
+    if package := missing_package(name):
+        raise ConfigurationError(
+            f"it is compressed with {name}, and the package {package} is not installed: "
+            f"pip install {package}"
+        )
     packed = bytes(memoryview(batch._buffer)[batch._pos :])  # noqa: SLF001 - likewise
     try:
-        data = _UNPACK[kind](packed, limit)
+        data = unpack(packed, limit)
     except Exception as error:  # each library has a tree of errors of its own
         raise UnpackError(
             f"it can't be decompressed: {str(error) or type(error).__name__}"
@@ -48,6 +62,14 @@ def unpacked(batch: Any, limit: int) -> tuple[bytes, int]:
     if len(data) > limit:
         raise UnpackError(f"decompressed it has more than {limit} bytes")
     return data, 0
+
+
+def missing_package(name: str) -> str | None:
+    """Return the package that the codec `name` needs and that is not there; None: nothing is."""
+    if name not in _PACKAGES:  # Python brings gzip
+        return None
+    is_there, package = _PACKAGES[name]
+    return None if is_there() else package
 
 
 def _gzip(packed: bytes, limit: int) -> bytes:
@@ -110,9 +132,9 @@ def _snappy_block(block: bytes, limit: int) -> bytes:
     return data
 
 
-_UNPACK: Final[Mapping[int, Callable[[bytes, int], bytes]]] = {
-    DefaultRecordBatch.CODEC_GZIP: _gzip,
-    DefaultRecordBatch.CODEC_SNAPPY: _snappy,
-    DefaultRecordBatch.CODEC_LZ4: _lz4,
-    DefaultRecordBatch.CODEC_ZSTD: _zstd,
+_UNPACK: Final[Mapping[int, tuple[str, Callable[[bytes, int], bytes]]]] = {
+    DefaultRecordBatch.CODEC_GZIP: ("gzip", _gzip),
+    DefaultRecordBatch.CODEC_SNAPPY: ("snappy", _snappy),
+    DefaultRecordBatch.CODEC_LZ4: ("lz4", _lz4),
+    DefaultRecordBatch.CODEC_ZSTD: ("zstd", _zstd),
 }
