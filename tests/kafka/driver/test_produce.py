@@ -6,14 +6,17 @@ from types import SimpleNamespace
 import pytest
 from kafka import errors as raised
 from kafka.cluster import ClusterMetadata
+from kafka.future import Future
+from kafka.producer.sender import Sender
 from kafka.protocol.producer import ProduceResponse
 
 from transports.base import Address, Message
-from transports.errors import SendUncertain
+from transports.errors import SendUncertain, Unreachable
 from transports.kafka.driver.accumulate import Accumulator
 from transports.kafka.driver.sender import SteadySender
 
 PLACE = Address("t", 0)
+ELSEWHERE = Address("t", 1)
 Answer = ProduceResponse.TopicProduceResponse.PartitionProduceResponse
 
 
@@ -131,14 +134,76 @@ def test_what_is_under_way_when_its_time_is_over_is_uncertain():
 
 
 def test_a_queue_is_kept_only_as_long_as_something_is_in_it():
-    accumulator, elsewhere = Accumulator(), PLACE._replace(partition=PLACE.partition + 1)
+    accumulator = Accumulator()
     cluster = SimpleNamespace(partitions_for_broker=lambda _node: [PLACE])
-    for place in (PLACE, elsewhere):
+    for place in (PLACE, ELSEWHERE):
         assert accumulator.put(place, Message(b"first"), bool, 1000, once=False)
 
     (taken,) = accumulator.drain_batches_for_one_node(cluster, 1, 100_000)
 
-    assert (taken.topic_partition, list(accumulator._batches)) == (PLACE, [elsewhere])
+    assert (taken.topic_partition, list(accumulator._batches)) == (PLACE, [ELSEWHERE])
     assert accumulator.put(PLACE, Message(b"second"), bool, 1000, once=False)
     accumulator.reenqueue(taken)
     assert [batch is taken for batch in accumulator._batches[PLACE]] == [True, False]
+
+
+class Busy:
+    """A client of the broker that leads both places: its connection is busy until it is not."""
+
+    def __init__(self):
+        self.cluster = ClusterMetadata(bootstrap_servers=[])
+        led = SimpleNamespace(leader_id=1, leader_epoch=0)
+        self.cluster._partitions = {"t": {PLACE.partition: led, ELSEWHERE.partition: led}}
+        self.cluster._broker_partitions[1] = {PLACE, ELSEWHERE}
+        self.ready, self.sent = False, []
+
+    def is_ready(self, _node):
+        return self.ready
+
+    def connection_delay(self, _node):
+        return 1000
+
+    def maybe_connect(self, _node, **_):
+        pass
+
+    def in_flight_request_count(self):
+        return 0
+
+    def send(self, _node, request, **_):
+        self.sent += [p.index for topic in request.topic_data for p in topic.partition_data]
+        return Future()
+
+
+@pytest.fixture(params=[False, True], ids=["ours", "stock"])
+def stock(request, monkeypatch):
+    """Whether requests are made as stock makes them."""
+    if request.param:
+        monkeypatch.setattr(
+            SteadySender, "_create_produce_requests", Sender._create_produce_requests
+        )
+    return request.param
+
+
+@pytest.mark.parametrize("beside", [[], [ELSEWHERE]])
+def test_what_is_told_not_to_be_sent_for_its_time_is_over_is_not_sent_which_stock_does(
+    stock, beside
+):
+    client, accumulator, told = Busy(), Accumulator(delivery_timeout_ms=30_000), []
+    sender = SteadySender(
+        client, client.cluster, accumulator, acks=-1, guarantee_message_order=True
+    )
+    accumulator.put(PLACE, Message(b"late"), told.append, 1000, once=False)
+    sender._send_producer_data()
+    accumulator._batches[PLACE][0].created -= 60
+    for place in beside:
+        accumulator.put(place, Message(b"in time"), told.append, 1000, once=False)
+
+    client.ready = True  # in the very pass that finds the time to be over
+    sender._send_producer_data()
+
+    assert [type(outcome) for outcome in told] == [Unreachable]
+    late = [PLACE.partition] if stock else []
+    assert sorted(client.sent) == late + [place.partition for place in beside]
+    assert accumulator.muted == set(beside)
+    assert [b for queue in sender._in_flight_batches.values() for _, b in queue if b.is_done] == []
+    assert accumulator.has_incomplete == bool(beside)

@@ -8,6 +8,7 @@ Owner: the thread that `open_client` was called from, until it hands the client 
 
 import contextlib
 import functools
+import math
 import time
 import weakref
 from collections.abc import Callable, Mapping
@@ -26,6 +27,7 @@ from kafka.future import Future
 from kafka.net.compat import KafkaNetClient
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
+from kafka.protocol.metadata import MetadataResponse
 
 from transports.kafka.driver.loop import Loop
 from transports.kafka.driver.sockets import close_socket, open_transport
@@ -34,6 +36,9 @@ __all__ = ["Client", "open_client"]
 
 _FATAL = (SaslAuthenticationFailedError, UnsupportedSaslMechanismError, IllegalSaslStateError)
 _FATAL_WORDS = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER")
+_ASIDE = "aside-"
+_LOOKING = "metadata"
+"""By what name stock counts how often in a row it found nobody to ask for metadata."""
 _BUSY_WAIT_MS = 1000
 _LOOK_AGAIN_MS = 100
 _STOP_MS = 1000
@@ -62,6 +67,14 @@ class QuietCluster(ClusterMetadata):  # type: ignore[misc]  # kafka-python is un
         super().update_metadata(metadata)
         if self._topics - {topic.name for topic in metadata.topics}:
             self._need_update = True
+
+    def add_aside(self, broker: Any) -> str:
+        """Return a name by which a second connection to `broker` can be made."""
+        name = f"{_ASIDE}{broker.node_id}"
+        self._coordinator_brokers[name] = MetadataResponse.MetadataResponseBroker(
+            name, broker.host, broker.port, broker.rack
+        )
+        return name
 
 
 class Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python is untyped
@@ -95,8 +108,52 @@ class Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python is 
             connection.close_future.add_both(functools.partial(self._over, node_id, connection))
         return connection
 
+    def least_loaded_node(self) -> Any:
+        """Return whom to ask; None where nobody can be reached for now.
+
+        Stock knows nobody where all connections are full. Those of a producer, with room for one
+        request each, are full again as soon as an answer is in: a busy one would never learn of a
+        topic.
+        """
+        found = super().least_loaded_node()
+        return self._aside() if found is None else found
+
+    def _aside(self) -> str | None:
+        """Return the name of a second connection to the busy broker that owes us the newest answer.
+
+        That is no frozen one as long as another answers; a bootstrap server may be, or be gone.
+        """
+
+        def asked_at(broker: Any) -> float:
+            waiting = self._conns[broker.node_id].in_flight_requests
+            return waiting[0][2] if waiting else math.inf
+
+        busy = [
+            broker
+            for broker in self.cluster.brokers()
+            if (connection := self._conns.get(broker.node_id)) is not None
+            and connection.connected
+            and not self.connection_delay(f"{_ASIDE}{broker.node_id}")
+        ]
+        return self.cluster.add_aside(max(busy, key=asked_at)) if busy else None
+
     def reset_backoff(self, node_id: object) -> None:
-        """Leave the failures of a node counted, though it took a connection: see `_over`."""
+        """Leave the failures of a node counted, though it took a connection: see `_over`.
+
+        But forget that there was nobody to ask, as soon as there is somebody.
+        """
+        if node_id == _LOOKING:
+            super().reset_backoff(node_id)
+
+    def socket_connection_setup_timeout_ms(self, node_id: object) -> float:
+        """Return how long a connection may take to be made: no longer than a request.
+
+        Stock doubles this with each failure, up to half a minute, and what is to be sent on the
+        connection waits for it without a limit of its own.
+        """
+        wanted: float = super().socket_connection_setup_timeout_ms(node_id)
+        longest: float = self.config["request_timeout_ms"]
+        return min(wanted, longest)
 
     async def _build_transport(self, node: Any, timeout_at: float | None = None) -> Any:
         transport = await open_transport(self._net, node, self.config, timeout_at)

@@ -8,7 +8,7 @@ from typing import Any
 
 from kafka.coordinator.assignors.abstract import RebalanceProtocol
 from kafka.coordinator.consumer import ConsumerCoordinator
-from kafka.errors import FencedInstanceIdError, KafkaError
+from kafka.errors import FencedInstanceIdError, KafkaError, KafkaTimeoutError
 from kafka.future import Future
 from kafka.protocol.consumer import LeaveGroupRequest
 
@@ -27,10 +27,13 @@ class HeldJoin:
     never looked at: it ended between two polls.
     """
 
-    is_done = False
-
     def __init__(self, future: Future) -> None:
         self._future = future
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it failed by a timeout of its own, which stock takes for that of who waits."""
+        return isinstance(self._future.exception, KafkaTimeoutError)
 
     def add_callback(self, callback: Callable[..., object]) -> None:
         self._future.add_callback(callback)
@@ -68,6 +71,18 @@ class SteadyCoordinator(ConsumerCoordinator):  # type: ignore[misc]  # kafka-pyt
         """Be no member any more; what was renewed counts no longer."""
         self.renewed_at = -math.inf
         super().reset_generation(*args, **options)
+
+    def coordinator(self) -> Any:
+        """Return the coordinator's id; None where it is not known, or can't be reached for now.
+
+        Stock asks the client, which answers as the sender needs it: that a connection which is just
+        being made delays too. The coordinator would be looked up without a pause until it is made.
+        """
+        node = self.coordinator_id
+        if node is None or self._client.connected(node) or not self._manager.connection_delay(node):
+            return node
+        self.coordinator_dead("Node Disconnected")
+        return None
 
     def ensure_coordinator_ready(self, timeout_ms: float | None = None) -> bool:
         """Find the coordinator; stock goes round the loop also where it is known."""

@@ -99,6 +99,8 @@ class SteadySender(Sender):  # type: ignore[misc]  # kafka-python is untyped
             waiting = connection.in_flight_requests
             if not waiting or not connection.connected or now - waiting[0][2] < _SLOW:
                 continue
+            if isinstance(node, str):  # asked for metadata aside: it leads by another name
+                continue
             if self._metadata.partitions_for_broker(node):
                 self._metadata.request_update()
             else:
@@ -109,6 +111,8 @@ class SteadySender(Sender):  # type: ignore[misc]  # kafka-python is untyped
     def _create_produce_requests(self, collated: Mapping[int, list[Batch]]) -> Any:
         now, records = time.monotonic(), 0
         for batches in collated.values():
+            # Stock lets batches expire after it took them to be sent, and sends them all the same
+            batches[:] = [batch for batch in batches if batch.final_state is None]
             for batch in batches:
                 batch.outstanding, batch.sent_at = True, now
                 records += batch.record_count

@@ -6,11 +6,17 @@
 Stock leaves the latter to the garbage collector: an outage that lasts piles up open files.
 """
 
+import ssl
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from kafka.errors import KafkaConnectionError, KafkaError, KafkaProtocolError
+from kafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    KafkaProtocolError,
+    KafkaTimeoutError,
+)
 from kafka.net.inet import KafkaNetSocket
 from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
 
@@ -58,6 +64,9 @@ class PlainTransport(SteadyReads):
     Stock goes round the loop three times for each write.
     """
 
+    async def handshake(self, timeout_at: float | None = None) -> None:
+        """Nothing: there is nothing to agree on."""
+
     def _sock_recv(self) -> tuple[bytes, Any]:
         """Return what is there; when there is more, the loop says so again."""
         try:
@@ -84,7 +93,22 @@ class PlainTransport(SteadyReads):
 
 
 class TlsTransport(SteadyReads, KafkaSSLTransport):  # type: ignore[misc]  # untyped
-    """TLS over TCP."""
+    """TLS over TCP, agreed on in time.
+
+    Stock waits for ever for who takes a connection and says nothing, as a broker that is frozen.
+    """
+
+    async def handshake(self, timeout_at: float | None = None) -> None:
+        """Agree on keys until then, monotonic. Raises `OSError` or `KafkaTimeoutError`."""
+        while True:
+            try:
+                self._sock.do_handshake()
+            except ssl.SSLWantReadError:
+                await self._net.wait_read(self._sock, timeout_at)
+            except ssl.SSLWantWriteError:
+                await self._net.wait_write(self._sock, timeout_at)
+            else:
+                return
 
 
 async def open_transport(
@@ -92,7 +116,7 @@ async def open_transport(
 ) -> Any:
     """Return a connected transport to `node`, after its TLS handshake if there is one.
 
-    Raises `KafkaError`, or what the TLS settings raise.
+    Until `timeout_at`, monotonic. Raises `KafkaError`, or what the TLS settings raise.
     """
     sock = await _open_socket(net, node, config, timeout_at)
     try:
@@ -101,7 +125,7 @@ async def open_transport(
         sock.close()
         raise
     try:
-        await transport.handshake()
+        await transport.handshake(timeout_at)
     except Exception as error:
         transport._close()
         raise KafkaConnectionError(f"Handshake failed: {error}") from error
@@ -130,6 +154,10 @@ async def _open_socket(
             for option in config["socket_options"]:
                 sock.setsockopt(*option)
             return await factory.sock_connect(net, sock, address, timeout_at=timeout_at)
+        except KafkaTimeoutError:
+            sock.close()
+            # Handed on, it would be taken for the end of the time of who waits for an answer
+            trouble = KafkaConnectionError(f"{node.host} took no connection in time")
         except (OSError, KafkaError) as error:
             sock.close()
             trouble = error if isinstance(error, KafkaError) else KafkaConnectionError(str(error))
