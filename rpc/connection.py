@@ -139,8 +139,6 @@ class Connection:
         transport, inbox = self._connect()
         self.watch.transport = transport
         self._replies.least = transport.worth_a_request
-        clock = self._in_flight.clock
-        self._in_flight.open(Sender(self._instance, clock, transport.send, transport.now))
         try:
             self._serve(inbox)
         except BaseException:
@@ -148,6 +146,8 @@ class Connection:
             if transport is not self._given:
                 transport.close(_RETRY_WAIT)
             raise
+        clock = self._in_flight.clock
+        self._in_flight.open(Sender(self._instance, clock, transport.send, transport.now))
         return transport, inbox
 
     def _connect(self) -> tuple[Transport, Receiver]:
@@ -214,7 +214,8 @@ class Connection:
     def after_fork(self) -> None:
         """Give up, in the child, what only the parent's threads can serve."""
         self._lock = threading.Lock()  # another thread of the parent may have held it
-        self.closed = self.closed or self._inbox is not None
+        self.closed = self.closed or self._in_flight.opened
+        self._serving = []
         self._in_flight.after_fork()
 
 

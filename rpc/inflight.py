@@ -59,6 +59,11 @@ class InFlight:
         return len(self._pending)
 
     @property
+    def opened(self) -> bool:
+        """Whether calls can be sent, or could."""
+        return self._sender is not None
+
+    @property
     def late(self) -> int:
         """Replies that came after their call had ended, or twice."""
         return self._pending.late
@@ -258,7 +263,7 @@ class InFlight:
     def after_fork(self) -> None:
         """Forget everything, in a child process: the parent's threads are not here."""
         self.lock = threading.Lock()
-        if self._sender is None:
+        if not self.opened:
             return
         for call in self.tracker.drain():
             error = closed_error(call.route.full_name)

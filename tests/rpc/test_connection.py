@@ -495,6 +495,39 @@ SIBLINGS = """
 """
 
 
+OPENING = """
+    import os, threading
+    from typing import Protocol
+    import rpc
+
+    class Echo(Protocol):
+        @rpc.method
+        def say(self, text: str) -> str: ...
+
+    class EchoImpl(Echo):
+        def say(self, text: str) -> str:
+            return text
+
+    os.environ["RPC_TRANSPORT"] = "memory://parent"
+    channel = rpc.Channel()
+    start = threading.Thread.start
+
+    def fork_and_start(thread):
+        if thread.name == "rpc-reader" and os.getpid() == parent:
+            if os.fork() == 0:
+                os.environ["RPC_TRANSPORT"] = "memory://child"
+                with rpc.Server(EchoImpl()):
+                    print(rpc.Stub(Echo, channel=channel).say("child"), flush=True)
+                os._exit(0)
+            os.wait()
+        start(thread)
+
+    parent, threading.Thread.start = os.getpid(), fork_and_start
+    with rpc.Server(EchoImpl()), channel:
+        print(rpc.Stub(Echo, channel=channel).say("parent"))
+"""
+
+
 def run_script(text):
     run = subprocess.run(
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(text)],
@@ -510,6 +543,10 @@ def run_script(text):
 
 def test_after_a_fork_the_child_is_told_and_the_parent_goes_on():
     assert run_script(FORK) == "child 0\n"
+
+
+def test_a_child_forked_while_a_channel_opens_opens_it_anew():
+    assert run_script(OPENING) == "child\nparent\n"
 
 
 def test_children_that_open_a_channel_of_their_parents_have_ids_of_their_own():

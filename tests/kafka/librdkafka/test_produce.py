@@ -2,18 +2,21 @@
 
 import ctypes
 import threading
+import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import confluent_kafka
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from transports.base import Address, Message, Receipt
-from transports.errors import MessageTooLarge, TransportClosed
+from transports.errors import ConfigurationError, MessageTooLarge, TransportClosed, Unreachable
 from transports.kafka.broker_clock import BrokerClock
 from transports.kafka.config import KafkaConfig
-from transports.kafka.librdkafka.handle import drain
+from transports.kafka.librdkafka.handle import Trouble, drain
+from transports.kafka.librdkafka.polled import Polled
 from transports.kafka.librdkafka.produce import Producer
 from transports.together import Batch, together
 
@@ -105,6 +108,33 @@ def test_closing_tells_of_what_waits_to_be_tried_alone(producer, put, monkeypatc
     assert all(isinstance(outcome, TransportClosed) for outcome in told.values())
 
 
+def test_what_is_apart_waits_no_longer_than_a_send_is_tried(producer, put, monkeypatch):
+    began = time.monotonic()
+    told = put(b"a", b"b")
+    handle = producer._polled.handle
+    handle.report(TOO_LARGE, TOO_LARGE)
+    put(b"behind")
+    clock = SimpleNamespace(monotonic=lambda: began + producer._config.delivery_timeout + 1)
+    monkeypatch.setattr("transports.kafka.librdkafka.produce.time", clock)
+    put(b"late")
+    handle.report(KafkaError(KafkaError._MSG_TIMED_OUT, "no broker"))
+
+    assert set(told) == {b"a", b"b", b"behind"}
+    assert isinstance(told[b"behind"], Unreachable)
+    assert handle.taken[3:] == [b"late"]
+
+
+def test_what_waits_apart_is_bounded(producer, put, monkeypatch):
+    monkeypatch.setattr("transports.kafka.librdkafka.apart._MOST", 1)
+    put(b"a")
+    put(b"b")
+    producer._polled.handle.report(TOO_LARGE)
+    put(b"c")
+
+    with pytest.raises(Unreachable, match="1 messages wait already to be sent to t"):
+        put(b"d")
+
+
 def test_what_is_not_held_back_goes_behind_what_is(producer, put):
     with together():
         put(b"held")
@@ -151,6 +181,47 @@ def test_what_is_left_is_told_though_librdkafka_gives_up_meanwhile():
     assert len(polls) == 2
 
 
+class GivenUp(Handle):
+    """A handle that fails for good at its first poll."""
+
+    def __init__(self):
+        super().__init__()
+        self.failed = False
+
+    def __len__(self):
+        return 0
+
+    def purge(self):
+        """There is nothing."""
+
+    def poll(self, seconds):
+        if not self.failed:
+            self.failed = True
+            raise KafkaException(KafkaError(KafkaError._FATAL, "fenced", fatal=True))
+        threading.Event().wait(min(seconds, 0.01))
+
+
+def test_a_handle_that_can_not_be_replaced_yet_is_later(monkeypatch, eventually):
+    old, fresh = GivenUp(), GivenUp()
+    fresh.failed = True
+    made = [old, ConfigurationError("no such file"), fresh]
+
+    def make(*_):
+        handle = made.pop(0)
+        if isinstance(handle, Exception):
+            raise handle
+        return handle
+
+    monkeypatch.setattr("transports.kafka.librdkafka.polled.new_producer", make)
+    monkeypatch.setattr("transports.kafka.librdkafka.polled._RENEW_EVERY", 0.0)
+    polled = Polled(KafkaConfig(client="confluent"), Trouble())
+    polled.thread.start()
+
+    eventually(lambda: polled.handle is fresh)
+    polled.close(0)
+    polled.thread.join(20)
+
+
 def librdkafka():
     """Load the library that confluent-kafka brings, for what it offers to tests."""
     folder = Path(confluent_kafka.__file__).parent.with_name("confluent_kafka.libs")
@@ -172,6 +243,18 @@ def test_a_handle_that_librdkafka_gives_up_is_replaced(kit, outcome_of, eventual
 
     assert isinstance(first, Receipt)
     assert isinstance(outcome_of(transport, Address(topic, 0), Message(b"2")), Receipt)
+
+
+@pytest.mark.kafka
+def test_closing_takes_no_longer_than_what_is_under_way(kit):
+    topic, transport, told = kit.topic(1), kit.transport(client="confluent"), []
+    for _ in range(2):  # the first one opens
+        transport.send(Address(topic, 0), Message(b"1"), told.append)
+    began = time.monotonic()
+    transport.close(20)
+
+    assert time.monotonic() - began < 10
+    assert len(told) == 2
 
 
 @pytest.mark.kafka

@@ -8,9 +8,11 @@ from collections import deque
 from typing import NamedTuple
 
 from transports.base import Address, Message, OnSent
-from transports.errors import SendUncertain, TransportError
+from transports.errors import SendUncertain, TransportError, Unreachable
 
 __all__ = ["Apart", "Put"]
+
+_MOST = 10_000  # messages that wait for one partition
 
 
 class Put(NamedTuple):
@@ -19,7 +21,9 @@ class Put(NamedTuple):
     place: Address
     message: Message
     on_sent: OnSent
+    since: float
     began: float
+    """When librdkafka got it, the last time."""
     once: bool = False
     alone: bool = False
     """Whether it is sent by itself, since a batch with it was refused."""
@@ -52,8 +56,11 @@ class Apart:
         self._behind.setdefault(put.place, deque())
 
     def add(self, put: Put) -> None:
-        """Let `put` wait behind what was refused there."""
-        self._behind[put.place].append(put)
+        """Let `put` wait behind what was refused there. Raises `Unreachable` for too many."""
+        behind = self._behind[put.place]
+        if len(behind) >= _MOST:
+            raise Unreachable(f"{_MOST} messages wait already to be sent to {put.place.topic}")
+        behind.append(put)
 
     def next(self, place: Address) -> list[Put]:
         """Return what is sent now that nothing is under way there: one, or at last all behind."""

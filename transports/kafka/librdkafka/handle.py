@@ -39,6 +39,7 @@ _RETRY_AFTER_MS = 100
 _JITTER = 0.2  # of the pause, by which librdkafka varies it
 _LEAST_SETUP_MS = 1000  # librdkafka takes no less
 _LOOK_AGAIN = 0.05
+_TURN = 0.01
 _END = 1.0
 """Seconds in which it is told what is given up."""
 _FATAL_WORDS = ("certificate verify failed",)
@@ -144,7 +145,7 @@ def drain(producer: Producer, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while len(producer) and (left := deadline - time.monotonic()) > 0:
         try:
-            producer.poll(left)
+            producer.poll(min(left, _TURN))  # another thread may have taken the last report
         except KafkaException as failure:  # the handle has given up: what it has is told next
             _logger.debug("given up by librdkafka: %s", failure)
 

@@ -43,27 +43,32 @@ class Polled:
         give_up(handle)
 
     def _run(self) -> None:
+        fatal: KafkaError | None = None
         while not self._stopped.is_set():
             try:
+                if fatal is not None and self._renew(fatal):
+                    fatal = None
                 self.handle.poll(_POLL)
             except KafkaException as failure:
                 error = error_of(failure)
-                if error.fatal():
-                    self._renew(error)
+                if error.fatal():  # which is told once
+                    fatal = error
                 else:
                     _log.warning("kafka.poll_failed", why=error.str())
             except Exception:  # whatever it is: somebody waits to be told of the next message
                 _log.exception("kafka.report_failed")
 
-    def _renew(self, error: KafkaError) -> None:
-        """Go on with another handle, and have it told what the old one leaves.
+    def _renew(self, error: KafkaError) -> bool:
+        """Go on with another handle, and have it told what the old one leaves; False: not yet.
 
-        Not at once where that was just done: what is put meanwhile fails soon, as it would then.
+        Not at once where that was just tried: what is put meanwhile fails soon, as it would then.
         """
-        if self._stopped.wait(max(0.0, self._renewed + _RENEW_EVERY - time.monotonic())):
-            return
-        self._renewed = time.monotonic()
+        now = time.monotonic()
+        if now < self._renewed + _RENEW_EVERY:
+            return False
+        self._renewed = now
         _log.error("kafka.producer_renewed", why=error.str())
         old, self.handle = self.handle, new_producer(self._config, self._trouble)
         self._trouble.over()
         give_up(old)
+        return True

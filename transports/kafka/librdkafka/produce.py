@@ -133,7 +133,8 @@ class Producer:
     ) -> None:
         """See `clients.Producer`."""
         check(place, message, limit or self._config.max_message_bytes)
-        put = Put(place, message, on_sent, time.monotonic(), once)
+        now = time.monotonic()
+        put = Put(place, message, on_sent, now, now, once)
         with self._lock:
             if self._closed:
                 raise TransportClosed("the transport is closed")
@@ -237,15 +238,21 @@ class Producer:
             self._go_on(place)
 
     def _go_on(self, place: Address) -> None:
-        """Send what was refused there by itself, one after the other, and then what waits."""
+        """Send what was refused there by itself, one after the other, and then what waits.
+
+        What has waited as long as a send is tried is given up.
+        """
         while place in self._apart and self._given[place] == self._done[place]:
             failed: list[tuple[Put, TransportError]] = []
+            now, patience = time.monotonic(), self._config.delivery_timeout
             with self._lock:
                 for put in self._apart.next(place):
                     try:
                         if self._closed:
                             raise TransportClosed("the transport was closed before it was sent")
-                        self._produce(put._replace(began=time.monotonic()))
+                        if now - put.since > patience:
+                            raise Unreachable(f"not sent to {place.topic} within {patience:g} s")
+                        self._produce(put._replace(began=now))
                     except TransportError as refused:
                         self._put[place] -= 1
                         failed.append((put, refused))
