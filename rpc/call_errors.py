@@ -98,6 +98,9 @@ def expired_error(call: "Call[Any]", seen: str = "") -> DeadlineExceeded:
     if receipt is not None:
         place = f"{receipt.topic}[{receipt.partition}]@{receipt.offset}"
         where = f"the request is acknowledged at {place}{seen}"
+    elif not call.attempt:
+        peer = call.route.peer
+        where = f"not sent, for nobody serves {peer.service}: its group {peer.topic} has no member"
     elif call.last_error is not None:
         where = f"attempt {call.attempt} failed before: {call.last_error}"
     else:

@@ -94,7 +94,8 @@ class Connection:
             return
         outcome = told.get() if told.wait(timeout) else None
         if outcome is None or isinstance(outcome, Unreachable | SendUncertain):
-            raise outcome or Unreachable(f"no broker takes a record for {inbox.address}")
+            why = "" if outcome is None else f": {outcome}"
+            raise Unreachable(f"no broker takes a record for {inbox.address}{why}") from outcome
 
     def close(self, timeout: float) -> None:
         """End the calls in flight, the threads, the inbox, and the transport if it is ours.

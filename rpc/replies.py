@@ -52,8 +52,10 @@ class Replies:
         in_flight = self._in_flight
         with in_flight.lock:
             in_flight.tracker.pending.foreign += foreign
-            answers = in_flight.tracker.answer(replies, in_flight.clock())
+            answers, ready = in_flight.tracker.answer(replies, in_flight.clock())
         with together():
+            for attempt in ready:  # before what is called from here on
+                in_flight.send(attempt)
             for call, reply, ends in answers:
                 if not ends:
                     self._failed(call, reply)

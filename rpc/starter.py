@@ -124,7 +124,7 @@ class Starter:
         call.intercepted(chain)
         try:
             call.terms = call.terms._replace(metadata=metadata_headers(entered.metadata))
-        except ValueError as error:
+        except Exception as error:  # of whatever an interceptor has put there
             call.finish(CallState.FAILED, Outcome(error=error))
             return
         self._go(call, entered.arguments, unready)

@@ -157,10 +157,14 @@ class Tracker:
             return False, None
         return self.take(call), None
 
-    def answer(self, replies: Iterable[Reply], now: float) -> list[Answer]:
-        """Match replies with calls, in their order; what answers none is counted and left out."""
+    def answer(self, replies: Iterable[Reply], now: float) -> tuple[list[Answer], list[Attempt]]:
+        """Match replies with calls, in their order; what answers none is counted and left out.
+
+        Return what is to be sent, too: calls that waited for somebody who serves them.
+        """
         pending = self.pending
         answers: list[Answer] = []
+        ready: list[Attempt] = []
         for reply in replies:
             call = pending.get(reply.call_id)
             if call is None:
@@ -178,6 +182,7 @@ class Tracker:
                 peer.health.replied(receipt.partition)
             if peer.presence.empty_since is not None:
                 peer.presence.replied()
+                ready += self._held(peer, now)
             if reply.code is not None and reply.code in call.terms.retry.codes:
                 if call.may_have_run(attempt):
                     answers.append((call, reply, False))
@@ -188,7 +193,7 @@ class Tracker:
             call.answered = attempt
             pending.take(reply.call_id)
             answers.append((call, reply, True))
-        return answers
+        return answers, ready
 
     def learned(
         self, peer: Peer, state: GroupState | None, now: float, *, off: bool
@@ -201,16 +206,22 @@ class Tracker:
             presence.answered(state, now)
         if presence.empty_since is not None:  # a second answer is wanted sooner than planned
             self.peers.check(peer, presence.next_ask(ASK_HELD))
-        calls = [call for call in self.pending if call.route.peer is peer]
-        ready: list[Attempt] = []
-        if presence.empty_since is None:
-            ready = [self._next(call, now) for call in calls if not call.attempt]
+        ready = self._held(peer, now) if presence.empty_since is None else []
         lost: list[Call[Any]] = []
         if presence.nobody(now):
-            lost = [call for call in calls if call.attempt and not call.terms.wait_for_ready]
+            lost = [
+                call
+                for call in self.pending
+                if call.route.peer is peer and call.attempt and not call.terms.wait_for_ready
+            ]
         for call in lost:
             self.take(call)
         return ready, lost
+
+    def _held(self, peer: Peer, now: float) -> list[Attempt]:
+        """Return the first attempts of calls that waited for somebody who serves, in order."""
+        calls = [call for call in self.pending if call.route.peer is peer and not call.attempt]
+        return [self._next(call, now) for call in calls]
 
     # -- time passes ---------------------------------------------------------------------------
 

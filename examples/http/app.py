@@ -20,7 +20,7 @@ from starlette.routing import Route
 from examples.http.deadline import requested_timeout
 from examples.http.problem import problem
 from examples.quickstart.contract import UserService
-from rpc import Channel, InvalidArgument, RpcError, Stub
+from rpc import Certainty, Channel, InvalidArgument, RpcError, Stub
 
 __all__ = ["app"]
 
@@ -54,7 +54,8 @@ def _whole_number(text: str) -> int:
     try:
         return msgspec.convert(text, int, strict=False)
     except msgspec.ValidationError:
-        raise InvalidArgument(message="the id is not a whole number") from None
+        message = "the id is not a whole number"
+        raise InvalidArgument(message=message, certainty=Certainty.NOT_EXECUTED) from None
 
 
 async def on_error(_: Request, error: Exception) -> Response:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from rpc import InvalidArgument
+from rpc import Certainty, InvalidArgument
 
 __all__ = ["HEADER", "MAXIMUM", "requested_timeout"]
 
@@ -22,5 +22,6 @@ def requested_timeout(headers: Mapping[str, str]) -> float:
     except ValueError:
         seconds = 0.0
     if not seconds > 0:  # so that NaN is refused too
-        raise InvalidArgument(message=f"{HEADER} must be a number of seconds above 0")
+        message = f"{HEADER} must be a number of seconds above 0"
+        raise InvalidArgument(message=message, certainty=Certainty.NOT_EXECUTED)
     return min(seconds, MAXIMUM)

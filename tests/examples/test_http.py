@@ -49,8 +49,10 @@ def test_users_are_served_over_http(
         "certainty": "EXECUTED",
         "detail": "there is no user 7",
     }
-    assert (no_number.status_code, no_number.json()["code"]) == (400, "INVALID_ARGUMENT")
-    assert (no_time.status_code, no_time.json()["code"]) == (400, "INVALID_ARGUMENT")
+    for refused in (no_number, no_time):
+        assert refused.status_code == 400
+        assert refused.json()["code"] == "INVALID_ARGUMENT"
+        assert refused.json()["certainty"] == "NOT_EXECUTED"
 
 
 def test_a_service_that_nobody_serves_is_504_at_the_deadline_of_the_header(

@@ -135,6 +135,24 @@ def test_a_topic_that_is_gone_is_told(kit):
     assert time.monotonic() - began < 5
 
 
+def test_a_partition_that_is_gone_is_told_as_long_as_it_is(kit, eventually):
+    topic, transport = kit.topic(2), kit.transport(address_timeout=0.3, metadata_max_age=0.3)
+    inbox = transport.receiver(Address(topic, 1), shared=False)
+    kit.admin.delete_topics([topic])
+    with pytest.raises(AddressUnknown, match="was deleted"):
+        inbox.receive(20)
+    with pytest.raises(AddressUnknown, match="was deleted"):
+        inbox.receive(0)
+    kit.admin.create_topics({topic: {"num_partitions": 1, "replication_factor": 1}})
+
+    def told():
+        with pytest.raises(AddressUnknown) as error:
+            inbox.receive(20)
+        return str(error.value)
+
+    assert eventually(lambda: "has no partition 1 any more" in told())
+
+
 def test_closing_ends_who_waits_at_once(kit):
     inbox = kit.transport().receiver(Address(kit.topic(1)), shared=False)
     ended = []

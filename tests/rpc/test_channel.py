@@ -117,6 +117,17 @@ def test_a_call_is_routed_by_the_argument_that_is_sent(line, chosen, key):
     assert phone.wire.last.message.key == key
 
 
+def test_metadata_that_an_interceptor_spoils_end_the_call_and_pass_the_outer_ones(line):
+    def spoils(call):
+        return (yield msgspec.structs.replace(call, metadata={"tenant": 5}))
+
+    log = []
+    call = line(Echo, interceptors=[recorder(log), spoils]).client.say.future("hi")
+
+    assert isinstance(call.exception(0), TypeError)
+    assert log[1] == ("seen", "TypeError")
+
+
 def test_an_interceptor_answers_by_itself_and_nothing_is_sent(line):
     def cached(call):
         return "cached"

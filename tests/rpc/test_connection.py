@@ -15,7 +15,7 @@ from rpc.channel import Channel
 from rpc.reply import is_clock
 from rpc.stub import Stub
 from transports.base import Address, Message
-from transports.errors import NotAuthenticated, NotAuthorized, Unreachable
+from transports.errors import NotAuthenticated, NotAuthorized, SendUncertain, Unreachable
 
 REFUSED = Unreachable("no broker answers at localhost:9092; start one")
 
@@ -108,6 +108,16 @@ def test_nothing_is_sent_as_long_as_no_broker_tells_its_time(wire, channel):
 
     assert late.value.certainty is Certainty.NOT_EXECUTED
     assert is_clock(asked.message)
+
+
+def test_that_the_time_may_have_been_told_says_nothing_of_a_call_that_was_not_sent(wire, channel):
+    wire.time = None
+    wire.on_send = lambda sending: sending.fail(SendUncertain("no answer"))
+    error = Stub(Echo, channel=channel).say.future("hello").exception(0)
+
+    assert isinstance(error, Unavailable)
+    assert error.certainty is Certainty.NOT_EXECUTED
+    assert len(wire.sent) == 1
 
 
 def test_an_unreachable_reply_partition_is_asked_again_by_the_next_call(wire, channel):

@@ -147,6 +147,32 @@ def test_a_reply_proves_that_somebody_is_there(phone, asked):
     assert not second.done()
 
 
+def test_a_reply_sends_what_was_held_and_what_is_called_then_comes_behind(phone, asked):
+    asked[0].append(NOBODY)
+    waits = phone.client.say.with_options(wait_for_ready=True).future("first")
+    held = [phone.client.say.future(text) for text in ("second", "third")]
+    before = len(phone.wire.sent)
+    waits.add_done_callback(lambda _: held.append(phone.client.say.future("fourth")))
+    phone.arrive(phone.wire.last.reply(b'"first"'))
+
+    assert before == 1
+    assert [sending.message.body for sending in phone.wire.sent[1:]] == [
+        b'{"text":"second"}',
+        b'{"text":"third"}',
+        b'{"text":"fourth"}',
+    ]
+
+
+def test_a_timeout_of_a_call_that_was_held_says_that_it_was_not_sent(phone, asked):
+    asked[0].append(NOBODY)
+    call = phone.client.say.with_options(timeout=0.25).future("hi")
+    pass_time(phone, 0.25)
+
+    assert isinstance(call.exception(0), DeadlineExceeded)
+    assert call.exception().certainty is Certainty.NOT_EXECUTED
+    assert "not sent, for nobody serves Echo: its group Echo.requests has" in str(call.exception())
+
+
 def test_a_timeout_tells_how_far_the_group_has_come(phone, asked):
     call = phone.client.say.with_options(timeout=1.0).future("hi")
     phone.wire.last.acknowledge(offset=40, partition=3)

@@ -123,12 +123,18 @@ class Inbox:
             self._closed.wait(_PAUSE)
 
     def _check_topic(self) -> None:
-        """Raise `AddressUnknown` when the topic has been gone for a while."""
-        if self._reader.partitions():
+        """Raise `AddressUnknown` as long as our partition has been gone for a while."""
+        topic, partition = self._address
+        known = self._reader.partitions()
+        if (partition or 0) in known:
             self._gone_since = None
             return
         now = time.monotonic()
         self._gone_since = self._gone_since or now
         if now - self._gone_since >= self._config.address_timeout:
-            self._gone_since = None
-            raise AddressUnknown(f"topic {self._address.topic}, this inbox, was deleted; create it")
+            if known:
+                raise AddressUnknown(
+                    f"topic {topic} has no partition {partition} any more, which is this inbox; "
+                    "open another channel"
+                )
+            raise AddressUnknown(f"topic {topic}, this inbox, was deleted; create it")
