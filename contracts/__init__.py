@@ -34,7 +34,7 @@ from contracts.errors import (
 )
 from contracts.implementation import Handler, check_implementation, services_of
 from contracts.local import LocalMethod
-from contracts.method import BINDER, BoundMethod, Method, method
+from contracts.method import BINDER, MAX_TIMEOUT, BoundMethod, Method, method
 from contracts.retry import NO_RETRY, RetryPolicy
 from contracts.service import describe, service
 from contracts.spec import MethodSpec, ServiceSpec, routing_key
@@ -43,6 +43,7 @@ __all__ = [
     "BINDER",
     "JSON",
     "MAX_BODY_BYTES",
+    "MAX_TIMEOUT",
     "MSGPACK",
     "NO_RETRY",
     "BoundMethod",

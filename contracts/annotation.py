@@ -125,6 +125,11 @@ def _own_problem(described: info.Type) -> str | None:
             return "`Ext`{} exists in msgpack alone; use bytes"
         case info.DictType(key_type=key) if not _json_key(key):
             return "a dict{} has keys that JSON cannot carry; use str, int or another plain type"
+        case info.DictType(key_type=key) if _numbers_beside_str(key):
+            return (
+                "a dict{} has keys of `str` and of numbers, which JSON writes as text and would"
+                " return as `str`; use one of them"
+            )
         case info.SetType(item_type=item) | info.FrozenSetType(item_type=item):
             return None if _hashable(item) else "a set{} has members that no set can hold"
         case _:
@@ -149,6 +154,14 @@ def _json_key(described: info.Type) -> bool:
     if isinstance(described, info.UnionType):
         return all(_json_key(part) for part in described.types)
     return isinstance(described, (*_KEYS, info.AnyType))
+
+
+def _numbers_beside_str(key: info.Type) -> bool:
+    # Of what else JSON writes as text msgspec itself lets nothing stand beside a str.
+    key = _bare(key)
+    return isinstance(key, info.UnionType) and any(
+        isinstance(_bare(part), info.StrType) for part in key.types
+    )
 
 
 def _hashable(described: info.Type) -> bool:

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 import msgspec
 from msgspec import inspect as info
 
-from contracts.flooding import Hashing, flood_problem, hashing_of
+from contracts.flooding import Hashing, hashing_of, json_flood, msgpack_flood
 from contracts.nesting import (
     MAX_DEPTH,
     json_too_deep,
@@ -83,7 +83,7 @@ class _Json:
         return body
 
     def decoder(self, type: Any, /) -> Callable[[bytes], Any]:  # noqa: A002 - as in the protocol
-        return _guarded(msgspec.json.Decoder(type).decode, type, json_too_deep)
+        return _guarded(msgspec.json.Decoder(type).decode, type, json_too_deep, json_flood)
 
 
 class _Msgpack:
@@ -96,7 +96,7 @@ class _Msgpack:
             raise EncodeError(_encode_problem(error)) from None
 
     def decoder(self, type: Any, /) -> Callable[[bytes], Any]:  # noqa: A002 - as in the protocol
-        return _guarded(msgspec.msgpack.Decoder(type).decode, type, msgpack_too_deep)
+        return _guarded(msgspec.msgpack.Decoder(type).decode, type, msgpack_too_deep, msgpack_flood)
 
 
 _json_encode = msgspec.json.Encoder().encode
@@ -143,6 +143,7 @@ def _guarded(
     decode: Callable[[bytes], Any],
     type: Any,  # noqa: A002 - as in the protocol
     too_deep: Callable[[bytes], bool],
+    flood: Callable[[Hashing, bytes], str | None],
 ) -> Callable[[bytes], Any]:
     try:
         nests, hashing = _traits(type)
@@ -156,7 +157,7 @@ def _guarded(
                 # not known: its own limit does there, and looking would cost more than decoding.
                 if (nests or not stack_is_usual()) and too_deep(body):
                     raise RecursionError
-                if hashing and (problem := flood_problem(hashing, body)):
+                if hashing and (problem := flood(hashing, body)):
                     raise DecodeError(problem)
             return decode(body)
         except DecodeError:

@@ -9,7 +9,7 @@ from msgspec import inspect as info
 
 from contracts.codec import EncodeError
 from contracts.errors import LIBRARY_ERRORS, Certainty, Code, RpcError, fields_of
-from contracts.flooding import Hashing, flood_problem, hashing_of
+from contracts.flooding import Hashing, hashing_of, json_flood
 
 __all__ = ["ErrorBody", "from_wire", "to_wire"]
 
@@ -31,7 +31,12 @@ class ErrorBody(msgspec.Struct, frozen=True):
 def to_wire(error: RpcError) -> ErrorBody:
     """Return `error` as it travels; raises `EncodeError` where its fields or details cannot."""
     try:
-        details = msgspec.to_builtins({**error.details, **fields_of(error)}, str_keys=True)
+        # A struct writes its fields by the names that it reads, which may be others than Python's.
+        fields = error.fields_type(**fields_of(error))
+        details = {
+            **msgspec.to_builtins({**error.details}, str_keys=True),
+            **msgspec.to_builtins(fields, str_keys=True),
+        }
     except Exception as problem:
         detail = f"{error.wire_name} cannot travel: {type(problem).__name__} in its details"
         raise EncodeError(detail) from None
@@ -56,14 +61,16 @@ def from_wire(body: ErrorBody, declared: Mapping[str, type[RpcError]]) -> RpcErr
     if known is None or known.code != body.code:
         return _plain(body)
     try:
-        if (hashing := _hashing(known.fields_type)) and flood_problem(
+        if (hashing := _hashing(known.fields_type)) and json_flood(
             hashing, msgspec.json.encode(body.details)
         ):
             return _plain(body)
         fields = msgspec.convert(body.details, known.fields_type, str_keys=True)
-    except Exception:  # whatever a field's own type raises, the details do not fit
+        names = known.fields_type.__struct_encode_fields__
+        details = {name: value for name, value in body.details.items() if name not in names}
+        return _made(body, known, msgspec.structs.asdict(fields), details)
+    except Exception:  # whatever a field's own type raises, or the class: the details do not fit
         return _plain(body)
-    return _typed(body, known, msgspec.structs.asdict(fields))
 
 
 @lru_cache(maxsize=256)  # the errors of a process's contracts
@@ -71,22 +78,24 @@ def _hashing(fields_type: Any) -> Hashing:
     return hashing_of(info.type_info(fields_type))
 
 
-def _typed(
-    body: ErrorBody, make: Callable[..., RpcError], fields: Mapping[str, object]
+def _made(
+    body: ErrorBody,
+    make: Callable[..., RpcError],
+    fields: Mapping[str, object],
+    details: Mapping[str, object],
 ) -> RpcError:
     return make(
         message=body.message,
         certainty=_member(Certainty, body.certainty, Certainty.UNKNOWN),
         error_id=None if body.error_id is msgspec.UNSET else body.error_id,
-        details={name: value for name, value in body.details.items() if name not in fields},
+        details=details,
         **fields,
     )
 
 
 def _plain(body: ErrorBody) -> RpcError:
     code = _member(Code, body.code, Code.UNKNOWN)
-    error = _typed(body, RpcError, {"code": code})
-    error.details = body.details
+    error = _made(body, RpcError, {"code": code}, body.details)
     if body.type:
         error.__dict__["wire_name"] = body.type
     return error

@@ -15,7 +15,7 @@ from contracts.errors import RpcError
 from contracts.local import LocalMethod
 from contracts.retry import RetryPolicy
 
-__all__ = ["BINDER", "BoundMethod", "Method", "method"]
+__all__ = ["BINDER", "MAX_TIMEOUT", "BoundMethod", "Method", "method"]
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
@@ -25,6 +25,9 @@ DeliveryName = DeliveryMode | Literal["at_least_once", "at_most_once", "effectiv
 
 BINDER: Final = "__rpc_binder__"
 """The key in a stub's `__dict__` of the callable that makes a `BoundMethod` of a `Method`."""
+
+MAX_TIMEOUT: Final = 9e12
+"""Seconds that a call may take at most: of more, a float no longer tells the milliseconds apart."""
 
 
 class BoundMethod(Protocol[P, R_co]):

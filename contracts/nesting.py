@@ -89,25 +89,28 @@ def stack_is_usual() -> bool:
 
 def may_nest(described: info.Type) -> bool:
     """Tell whether values of a type may nest as deep as they like: it holds itself, or anything."""
-    return _may_nest(described, ())
+    return _may_nest(described, (), set())
 
 
-def _may_nest(described: Any, above: tuple[Any, ...]) -> bool:
+def _may_nest(described: Any, above: tuple[Any, ...], flat: set[Any]) -> bool:
     match described:
         case info.AnyType() | info.RawType() | info.CustomType():
             return True
         case info.Metadata(type=inner):
-            return _may_nest(inner, above)
+            return _may_nest(inner, above, flat)
         case info.UnionType(types=parts) | info.TupleType(item_types=parts):
-            return any(_may_nest(part, above) for part in parts)
+            return any(_may_nest(part, above, flat) for part in parts)
         case info.DictType(key_type=key, value_type=value):
-            return _may_nest(key, above) or _may_nest(value, above)
+            return _may_nest(key, above, flat) or _may_nest(value, above, flat)
         case _ if hasattr(described, "item_type"):
-            return _may_nest(described.item_type, above)
-        case _ if hasattr(described, "fields"):
+            return _may_nest(described.item_type, above, flat)
+        case _ if hasattr(described, "fields") and described.cls not in flat:
             cls = described.cls
-            return cls in above or any(
-                _may_nest(field.type, (*above, cls)) for field in described.fields
-            )
+            if cls in above or any(
+                _may_nest(field.type, (*above, cls), flat) for field in described.fields
+            ):
+                return True
+            flat.add(cls)  # else each path that leads to it would look through all below it again
+            return False
         case _:
             return False

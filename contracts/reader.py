@@ -1,7 +1,6 @@
 """Reads one method of a contract, and tells all that cannot work in it."""
 
 import inspect
-import math
 import re
 from collections.abc import Iterator, Mapping
 from inspect import Parameter, Signature
@@ -11,7 +10,7 @@ from typing import Any, Final
 from contracts.annotation import key_problem, problems_of
 from contracts.delivery import DeliveryMode
 from contracts.errors import LIBRARY_ERRORS, RpcError
-from contracts.method import Method
+from contracts.method import MAX_TIMEOUT, Method
 from contracts.result import classes_of
 from contracts.retry import RetryPolicy
 from contracts.schema import arguments_struct, default_problem
@@ -94,8 +93,9 @@ def _name_problems(method: Method[..., Any]) -> Iterator[Problem]:
 
 def _option_problems(method: Method[..., Any]) -> Iterator[Problem]:
     timeout = method.timeout
-    if timeout is not None and not (_is_number(timeout) and 0 < timeout < math.inf):
-        yield None, f"has the timeout {timeout!r}; it must be a finite number of seconds above 0"
+    if timeout is not None and not (_is_number(timeout) and 0 < timeout <= MAX_TIMEOUT):
+        allowed = f"a number of seconds above 0, and at most {MAX_TIMEOUT:g}"
+        yield None, f"has the timeout {timeout!r}; it must be {allowed}"
 
     if method.delivery not in list(DeliveryMode):
         names = ", ".join(f"'{mode}'" for mode in DeliveryMode)

@@ -1,8 +1,8 @@
 """From a method's signature to the struct of its arguments, which is the request's body."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from inspect import Parameter, Signature
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -10,6 +10,9 @@ from contracts.codec import JSON
 from contracts.signature import show, show_signature
 
 __all__ = ["arguments_struct", "default_problem", "explain"]
+
+_MADE_ANEW: Final = (list, dict, set, bytearray)
+"""What msgspec copies for each call; it refuses those that are not empty."""
 
 
 def arguments_struct(name: str, signature: Signature) -> type[msgspec.Struct]:
@@ -39,14 +42,19 @@ def default_problem(parameter: Parameter) -> str | None:
     """Return why the default of `parameter` cannot stand, or None if it can, or there is none."""
     if parameter.default is Parameter.empty or parameter.default is msgspec.UNSET:
         return None
+    default = parameter.default
     try:
         msgspec.defstruct("Default", [_field(parameter)])
+        # msgspec knows what can change of its own kinds alone: of others, what has no hash.
+        changes = not isinstance(default, Hashable) and type(default) not in _MADE_ANEW
     except TypeError:
-        return f"its default {parameter.default!r} can be changed by whoever gets it; use None"
+        changes = True
+    if changes:
+        return f"its default {default!r} can be changed by whoever gets it; use None"
     try:
-        JSON.decoder(parameter.annotation)(JSON.encode(parameter.default))
+        JSON.decoder(parameter.annotation)(JSON.encode(default))
     except ValueError as error:
-        return f"its default {parameter.default!r} is no `{show(parameter.annotation)}`: {error}"
+        return f"its default {default!r} is no `{show(parameter.annotation)}`: {error}"
     return None
 
 

@@ -31,6 +31,8 @@ _specs: Final[dict[type, ServiceSpec]] = {}
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,200}")
 """What a part of a Kafka topic's name may be; of the 249 the rest is left for what is added."""
+_MAX_FULL_NAME: Final = 249
+"""Characters of a method's full name: what is longer, no server reads."""
 
 
 def service(*, name: str | None = None, version: int | None = None) -> Callable[[C], C]:
@@ -74,6 +76,7 @@ def _read(contract: type) -> ServiceSpec:
     mistakes = [
         *(Mistake(problem, contract.__name__) for problem in _problems(full_name, version)),
         *member_mistakes(contract),
+        *_too_long(contract, full_name),
     ]
     if mistakes:
         raise ContractError(*mistakes)
@@ -87,6 +90,17 @@ def _read(contract: type) -> ServiceSpec:
         by_attribute=MappingProxyType({spec.attribute: spec for spec in specs}),
         doc=inspect.getdoc(contract),
     )
+
+
+def _too_long(contract: type, full_name: str) -> Iterator[Mistake]:
+    for attribute, (_, method) in methods_of(contract).items():
+        length = len(f"{full_name}.{method.name or attribute}")
+        if length > _MAX_FULL_NAME:
+            problem = (
+                f"has a name of {length} characters on the wire, its service's included; it must be"
+                f" at most {_MAX_FULL_NAME}: give it, or the service, a shorter one by `name=`"
+            )
+            yield Mistake(problem, contract.__name__, attribute)
 
 
 def _problems(full_name: str, version: object) -> Iterator[str]:

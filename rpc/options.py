@@ -1,10 +1,9 @@
 """What a caller may choose for one call, beside its arguments."""
 
-import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from contracts import DeliveryMode, MethodSpec, RetryPolicy
+from contracts import MAX_TIMEOUT, DeliveryMode, MethodSpec, RetryPolicy
 from rpc.headers import is_control
 from rpc.request import MAX_IDEMPOTENCY_KEY
 from transports.base import Headers
@@ -42,8 +41,8 @@ class Terms(NamedTuple):
 
 def check_timeout(seconds: float) -> None:
     """Raise `ValueError` unless `seconds` is a time: every call has a deadline."""
-    if not 0 < seconds < math.inf:
-        raise ValueError(f"timeout is {seconds} s, not a finite number above 0")
+    if not 0 < seconds <= MAX_TIMEOUT:
+        raise ValueError(f"timeout is {seconds} s, not above 0 and at most {MAX_TIMEOUT:g}")
 
 
 def check_idempotency_key(spec: MethodSpec, key: str | bytes) -> bytes:

@@ -32,6 +32,10 @@ class Colour(enum.Enum):
     RED = "red"
 
 
+class Level(enum.IntEnum):
+    HIGH = 1
+
+
 class Point(NamedTuple):
     x: int
 
@@ -111,7 +115,8 @@ class Dangling(msgspec.Struct):
         dict[str, list[Node]],
         dict[uuid.UUID, int],
         dict[Colour, float],
-        dict[str | int, float],
+        dict[int | uuid.UUID, float],
+        dict[Annotated[str, msgspec.Meta(min_length=1)], float],
         set[FrozenItem],
         collections.abc.Sequence[int],
         collections.abc.Mapping[str, int],
@@ -129,6 +134,10 @@ MANY_STR = (
     " `bytes`, `bytearray`)"
 )
 CARRY = "cannot be carried; use a msgspec.Struct, a dataclass or a type that msgspec supports"
+BESIDE = (
+    "has keys of `str` and of numbers, which JSON writes as text and would return as `str`;"
+    " use one of them"
+)
 CHECK = "nothing can check it; write the type that is meant"
 
 
@@ -203,6 +212,13 @@ CHECK = "nothing can check it; write the type that is meant"
                     " use str, int or another plain type"
                 )
             ],
+        ),
+        (dict[int | str, int], [f"a dict {BESIDE}"]),
+        (dict[str | float, int], [f"a dict {BESIDE}"]),
+        (dict[Literal[1] | str, int], [f"a dict {BESIDE}"]),
+        (
+            list[dict[Level | str, int]],
+            [f"a dict in `list[dict[Level | str, int]]`, at `[...]` {BESIDE}"],
         ),
         (set[Item], ["a set has members that no set can hold"]),
         (set[list[int]], ["a set has members that no set can hold"]),

@@ -14,6 +14,7 @@ def test_the_exported_names_are_fixed():
         "BINDER",
         "JSON",
         "MAX_BODY_BYTES",
+        "MAX_TIMEOUT",
         "MSGPACK",
         "NO_RETRY",
         "BoundMethod",

@@ -135,6 +135,40 @@ def test_fields_of_a_newer_peer_are_kept_as_details():
     assert (arrived.user_id, arrived.details) == (1, {"new": [2]})
 
 
+class Renamed(RpcError, code=Code.NOT_FOUND):
+    user_id: int = msgspec.field(name="userId")
+    left: int | msgspec.UnsetType = msgspec.UNSET
+
+
+@pytest.mark.parametrize("codec", [JSON, MSGPACK], ids=["json", "msgpack"])
+def test_a_field_with_another_name_on_the_wire_goes_by_it(codec):
+    error = Renamed(user_id=3, details={"user_id": "a detail"})
+
+    body = codec.decoder(ErrorBody)(codec.encode(to_wire(error)))
+    arrived = from_wire(body, {"Renamed": Renamed})
+
+    assert body.details == {"user_id": "a detail", "userId": 3}
+    assert type(arrived) is Renamed
+    assert fields_of(arrived) == {"user_id": 3, "left": msgspec.UNSET}
+    assert arrived.details == {"user_id": "a detail"}
+
+
+class Unmade(RpcError, code=Code.NOT_FOUND):
+    user_id: int
+
+    def __new__(cls, *args, **kwargs):
+        raise LookupError
+
+
+def test_a_class_that_can_not_be_made_arrives_plain():
+    body = ErrorBody(code="NOT_FOUND", type="Unmade", details={"user_id": 1})
+
+    arrived = from_wire(body, {"Unmade": Unmade})
+
+    assert type(arrived) is RpcError
+    assert (arrived.wire_name, arrived.details) == ("Unmade", {"user_id": 1})
+
+
 def test_a_body_with_a_code_alone_can_be_read():
     body = JSON.decoder(ErrorBody)(b'{"code":"ABORTED","later":1}')
 

@@ -148,6 +148,20 @@ def test_a_type_may_nest_if_it_holds_itself_or_anything():
     ]
 
 
+@pytest.mark.parametrize(("last", "nests"), [(int, False), (Tree, True)], ids=["flat", "tree"])
+def test_a_type_that_is_reached_on_many_paths_is_looked_at_once(last, nests):
+    lowest = msgspec.defstruct("Lowest", [("last", last)])
+    kind = msgspec.defstruct("Level", [("a", int)])
+    for _ in range(13):
+        kind = msgspec.defstruct("Level", [(name, kind) for name in "abc"])
+    kind = msgspec.defstruct("Top", [("kind", kind), ("lowest", lowest)])
+    described = msgspec.inspect.type_info(kind)
+    began = time.thread_time()
+
+    assert may_nest(described) is nests
+    assert time.thread_time() - began < 0.5
+
+
 def test_a_body_nests_as_deep_as_allowed_and_no_deeper():
     assert JSON.decoder(Tree)(tree(MAX_DEPTH)).left is not None
     with pytest.raises(DecodeError, match=r"^nested too deeply$"):

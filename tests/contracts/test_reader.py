@@ -2,6 +2,8 @@
 
 import asyncio
 import inspect
+import math
+import sys
 from collections.abc import AsyncIterator, Iterator
 from functools import wraps
 from typing import Any, Protocol
@@ -166,9 +168,12 @@ def _plain(self, user_id: int, rate: float) -> None: ...
     [
         (
             {"timeout": value},
-            f"has the timeout {value!r}; it must be a finite number of seconds above 0",
+            (
+                f"has the timeout {value!r};"
+                " it must be a number of seconds above 0, and at most 9e+12"
+            ),
         )
-        for value in [0, -1.0, float("inf"), float("nan"), True, "1"]
+        for value in [0, -1.0, 1e13, sys.float_info.max, math.inf, math.nan, True, "1"]
     ]
     + [
         (

@@ -1,3 +1,4 @@
+import dataclasses
 import enum
 import inspect
 import keyword
@@ -141,6 +142,16 @@ class Point(msgspec.Struct):
     x: int = 0
 
 
+@dataclasses.dataclass
+class Place:
+    x: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenPlace:
+    x: int = 0
+
+
 class FrozenPoint(msgspec.Struct, frozen=True):
     x: int = 0
 
@@ -157,6 +168,10 @@ class FrozenPoint(msgspec.Struct, frozen=True):
         (tuple[int, ...], (1, 2)),
         (uuid.UUID, uuid.UUID(int=1)),
         (FrozenPoint, FrozenPoint(3)),
+        (FrozenPlace, FrozenPlace(3)),
+        (set[int], set()),
+        (dict[str, int], {}),
+        (bytearray, bytearray()),
         (int | msgspec.UnsetType, msgspec.UNSET),
     ],
 )
@@ -182,6 +197,7 @@ def test_a_default_of_the_type_can_stand(annotation, default):
         ),
         (list[int], [1], "its default [1] can be changed by whoever gets it; use None"),
         (Point, Point(1), "its default Point(x=1) can be changed by whoever gets it; use None"),
+        (Place, Place(1), "its default Place(x=1) can be changed by whoever gets it; use None"),
     ],
 )
 def test_a_default_of_another_type_or_one_that_is_shared_is_told(annotation, default, problem):

@@ -190,6 +190,25 @@ def test_a_name_that_no_topic_can_have_and_a_version_that_is_none_are_refused(op
     assert str(caught.value) == f"Named: {text}"
 
 
+@pytest.mark.parametrize(("length", "told"), [(90, ""), (91, "has a name of 250 characters")])
+def test_a_method_whose_full_name_no_server_would_read_is_refused(length, told):
+    @service(name="s" * 155, version=1)
+    class Long(Protocol):
+        @method(name="m" * length)
+        def get(self) -> int: ...
+
+    if not told:
+        assert len(describe(Long).methods["m" * length].full_name) == 249
+        return
+    with pytest.raises(ContractError) as caught:
+        describe(Long)
+
+    assert str(caught.value) == (
+        f"Long.get: {told} on the wire, its service's included; it must be at most 249:"
+        " give it, or the service, a shorter one by `name=`"
+    )
+
+
 def test_a_generic_contract_is_refused_where_its_type_is_open():
     class Repository(Protocol, Generic[T]):
         @method
