@@ -15,7 +15,8 @@ def log_calls(call: CallInfo) -> Interception:
     """Log each call's end: side, service, method, call id, attempt, code, seconds. No payloads.
 
     `Channel(interceptors=[log_calls])`, `serve(..., interceptors=[log_calls])`. A success is
-    `call.ended` at info, a failure `call.failed` at warning, with the certainty.
+    `call.ended` at info, a failure `call.failed` at warning, with the certainty. What is answered
+    with the reply of another call has ended without a code of its own.
     """
     began = time.monotonic()
     fields: dict[str, object] = {
@@ -27,6 +28,9 @@ def log_calls(call: CallInfo) -> Interception:
     }
     try:
         result = yield call
+    except GeneratorExit:  # by `Chain.close`: the outcome is another's
+        _log.info("call.ended", **fields, elapsed=time.monotonic() - began)
+        raise
     except BaseException as error:
         if isinstance(error, RpcError):
             fields |= {"code": error.code.value, "certainty": error.certainty.value}

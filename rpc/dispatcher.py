@@ -174,12 +174,12 @@ class Dispatcher:
                 )
             except BaseException as error:
                 if limit.expired:
-                    return Outcome(error=_ran_out(job))
+                    return _cut_off(job, _ran_out(job))
                 if isinstance(error, asyncio.CancelledError) and _task_cancelled():
                     if self._is_left(job):
                         raise
                     if job.context.cancelled:
-                        return Outcome(error=_given_up(job))
+                        return _cut_off(job, _given_up(job))
                 return Outcome(error=error)
 
     def _is_left(self, job: Job) -> bool:
@@ -238,7 +238,7 @@ def _refused(error: RpcError) -> Refusal:
 
 
 def _told(job: Job, error: RpcError) -> Message:
-    job.invites_retry = error.code is Code.UNAVAILABLE
+    job.invites_retry |= error.code is Code.UNAVAILABLE
     reply = error_reply(job.request, job.plan.codec, error)
     _keep(job, error.code, reply.body)
     return reply
@@ -276,6 +276,12 @@ def _elsewhere(chain: Chain | None, found: Begin | Message | Refusal) -> Answer:
 def _too_late(job: Job) -> Refusal:
     """Return why a job is not started whose caller waits no longer."""
     return (overdue if job.context.remaining <= 0 else given_up)(job.method)
+
+
+def _cut_off(job: Job, error: RpcError) -> Outcome:
+    """Return the end of a handler that was stopped: its work is left to who asks next."""
+    job.invites_retry = job.plan.effectively_once  # else what comes again is the same attempt
+    return Outcome(error=error)
 
 
 def _ran_out(job: Job) -> RpcError:

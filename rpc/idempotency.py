@@ -75,8 +75,11 @@ class IdempotencyStore(Protocol):
         """
         ...
 
-    def abandon(self, work: Work, fence: int) -> None:
-        """Let whoever asks next do the work. After a lost lease it does nothing."""
+    def abandon(self, work: Work, fence: int) -> StoredReply | None:
+        """Let whoever asks next do the work. After a lost lease it does nothing.
+
+        Nor where a reply is kept already, by the handler's own transaction: that is returned.
+        """
         ...
 
 

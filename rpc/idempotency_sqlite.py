@@ -7,6 +7,7 @@ taken over at once, since the lock on its file of life went with it (`rpc.lifeli
 Owner: `_connection` is used under `_lock`.
 """
 
+import os
 import sqlite3
 import threading
 import time
@@ -46,7 +47,7 @@ UPDATE rpc_work SET done = 1, code = ?, content_type = ?, body = ?, expires = ?
 WHERE method = ? AND name = ? AND fence = ? AND done = 0
 """
 _ABANDON = """
-UPDATE rpc_work SET expires = 0, owner = ''
+UPDATE rpc_work SET expires = ?, owner = ''
 WHERE method = ? AND name = ? AND fence = ? AND done = 0
 """
 _PURGE = """
@@ -65,7 +66,8 @@ class LeaseLost(RpcError, code=Code.ABORTED):
 class SqliteStore:
     """Replies kept in `path` for `window` seconds after they were made.
 
-    The wall clock of the host counts, as the file outlives processes. Any thread; `close` it.
+    The wall clock of the host counts, as the file outlives processes. Any thread; `close` it. A
+    forked child makes another: this one refuses its calls, and is closed by the parent alone.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class SqliteStore:
         """
         self._window = window
         self._clock = clock
+        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._begun = 0
         self._connection = sqlite3.connect(
@@ -91,7 +94,8 @@ class SqliteStore:
         _log_ahead(self._connection, wait)
         self._connection.execute("PRAGMA synchronous = FULL")  # kept before it is told
         self._connection.executescript(_SCHEMA)
-        self._lifelines = Lifelines(Path(f"{path}-servers"))
+        # One folder for one database, whatever it is called, and wherever we go from here.
+        self._lifelines = Lifelines(Path(f"{Path(path).resolve()}-servers"))
 
     @property
     def blocking(self) -> bool:
@@ -114,7 +118,8 @@ class SqliteStore:
                         return Mismatch()
                     if done:
                         return StoredReply(*kept)
-                    if expires > now and self._lifelines.holds(owner):
+                    # Who abandons it leaves no owner; that may be after `now`, as we waited for it.
+                    if owner and expires > now and self._lifelines.holds(owner):
                         return Running()
                 fence = before + 1
             mine = (*work, fingerprint, fence, self._lifelines.name, now + lease)
@@ -124,31 +129,34 @@ class SqliteStore:
     def finish(self, work: Work, fence: int, reply: StoredReply) -> StoredReply | None:
         """Keep `reply`; return the one that is kept. Durable when this returns."""
         with self._transaction() as connection:
-            kept = self._keep(connection, work, fence, reply)
-            if kept:
+            if self._keep(connection, work, fence, reply):
                 return reply
-            row = connection.execute(_FIND, work).fetchone()
-        if row is None or row[1] != fence or not row[4]:
-            return None
-        return StoredReply(*row[5:])
+            return _kept(connection, work, fence)
 
-    def abandon(self, work: Work, fence: int) -> None:
-        """Let whoever asks next do the work."""
+    def abandon(self, work: Work, fence: int) -> StoredReply | None:
+        """Let whoever asks next do the work; return the reply that `complete` kept, if any.
+
+        The row stays for the window, so that no later fence is the one of a straggler.
+        """
         with self._transaction() as connection:
-            connection.execute(_ABANDON, (*work, fence))
+            connection.execute(_ABANDON, (self._clock(), *work, fence))
+            return _kept(connection, work, fence)
 
     def complete(self, connection: object, work: Work, fence: int, reply: StoredReply) -> None:
         """Keep `reply` in the open transaction of `connection`, to the same database.
 
         Raises `LeaseLost` where another server has taken the work over.
         """
+        self._refuse_in_child()
         if not isinstance(connection, sqlite3.Connection):
             raise TypeError(f"a connection of sqlite3 is needed, not {type(connection).__name__}")
         if not self._keep(connection, work, fence, reply):
             raise LeaseLost(message=f"{work[0]}: another server has taken this work over")
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; in a child process do nothing: the parent lives by it."""
+        if os.getpid() != self._pid:
+            return
         with self._lock:
             self._connection.close()
         self._lifelines.close()
@@ -170,8 +178,13 @@ class SqliteStore:
         values = (*reply, self._clock() + self._window, *work, fence)
         return connection.execute(_FINISH, values).rowcount == 1
 
+    def _refuse_in_child(self) -> None:
+        if os.getpid() != self._pid:
+            raise RuntimeError("the store was made before a fork; make another in the child")
+
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
+        self._refuse_in_child()  # a thread that is not there may hold the lock
         with self._lock:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -180,6 +193,14 @@ class SqliteStore:
                 self._connection.execute("ROLLBACK")
                 raise
             self._connection.execute("COMMIT")
+
+
+def _kept(connection: sqlite3.Connection, work: Work, fence: int) -> StoredReply | None:
+    """Return the reply that was kept under `fence`, if any."""
+    row = connection.execute(_FIND, work).fetchone()
+    if row is None or row[1] != fence or not row[4]:
+        return None
+    return StoredReply(*row[5:])
 
 
 def _log_ahead(connection: sqlite3.Connection, wait: float) -> None:

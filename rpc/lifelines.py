@@ -32,20 +32,25 @@ class Lifelines:
         self._flock(self._ours, self._exclusive)
 
     def holds(self, name: str) -> bool:
-        """Tell whether who is called so still lives; the file of a dead one is removed."""
+        """Tell whether who is called so still lives; the file of a dead one is removed.
+
+        Where nobody can tell, it lives.
+        """
         path = self._folder / name
         if name == self.name:
             return True
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        except OSError:  # gone with its owner
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # it may be another user's
+        except FileNotFoundError:  # gone with its owner
             return False
+        except OSError:  # whoever lives on by mistake loses its work when the lease ends
+            return True
         try:
             self._flock(descriptor, self._at_once)
         except BlockingIOError:
             return True
         else:
-            with suppress(FileNotFoundError):
+            with suppress(OSError):  # gone meanwhile, or not ours to remove
                 path.unlink()
             return False
         finally:

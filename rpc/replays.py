@@ -79,8 +79,10 @@ class Replays:
                 failpoints.hit("idempotency.begin")
             lease = max(0.0, job.context.remaining) + _MARGIN
             found = self._store.begin(work, fingerprint, lease)
-        except Exception as error:  # a store is the user's, or a disk that is full
+        except BaseException as error:  # a store is the user's, or a disk that is full
             self._end(work)
+            if not isinstance(error, Exception):
+                raise
             _log.error("idempotency.failed", **job.log_fields(), error=str(error), exc_info=error)
             return _unavailable(job, "what was done before can't be looked up")
         if isinstance(found, Begun):
@@ -100,8 +102,9 @@ class Replays:
     def keep(self, job: Job, reply: Message) -> Message:
         """Keep what came of `job`, and return the reply that everybody gets.
 
-        An answer that invites to try again is not kept. Where the store fails, the reply goes out
-        nevertheless: it is what happened.
+        An answer that invites to try again is not kept, nor is the end of a handler that was cut
+        off; where the handler's own transaction kept a reply, that one is told. Where the store
+        fails, the reply goes out nevertheless: it is what happened.
         """
         work = work_of(job)
         run = self._runs[work]
@@ -109,17 +112,18 @@ class Replays:
             if failpoints.on:
                 failpoints.hit("idempotency.finish")
             if job.stored is None or job.invites_retry:
-                self._store.abandon(work, run.fence)
+                kept = self._store.abandon(work, run.fence)
             else:
                 kept = self._store.finish(work, run.fence, job.stored)
                 if kept is None:
                     _log.warning("idempotency.lease_lost", **job.log_fields())
-                elif kept != job.stored:  # the handler's own transaction kept another one
-                    job.stored = kept
-                    reply = kept_reply(job.request, kept)
+            if kept is not None and kept != job.stored:  # by the handler's own transaction
+                job.stored = kept
+                reply = kept_reply(job.request, kept)
         except Exception as error:
             _log.error("idempotency.failed", **job.log_fields(), error=str(error), exc_info=error)
-        self._end(work)
+        finally:
+            self._end(work)
         return reply
 
     def abandon(self, job: Job) -> None:

@@ -1,10 +1,12 @@
 """What each delivery mode does with a request that comes once, twice, or again after a crash."""
 
+import asyncio
 import sqlite3
 import threading
 from typing import Protocol
 
 import pytest
+import structlog
 from msgspec.structs import replace
 
 import rpc
@@ -204,6 +206,18 @@ def test_what_runs_on_another_server_is_worth_asking_for_in_a_moment(desk, impl,
     assert impl.paid == [5]
 
 
+def test_what_is_answered_with_a_kept_reply_is_not_logged_as_a_failure(desk, impl, pay):
+    bank = desk(impl, interceptors=[rpc.log_calls])
+    with structlog.testing.capture_logs() as logs:
+        bank.ask(pay())
+        bank.ask(pay(call=b"b"))
+    lines = [line for line in logs if line["event"].startswith("call.")]
+
+    assert [(line["event"], line.get("code")) for line in lines] == [
+        ("call.ended", "OK"), ("call.ended", None),
+    ]  # fmt: skip
+
+
 class BrokenStore:
     blocking = False
 
@@ -241,6 +255,35 @@ def test_where_the_store_fails_nothing_is_run(desk, impl, pay):
     assert impl.paid == []
 
 
+class ExitingStore(MemoryStore):
+    """A store that wants the process to end, once."""
+
+    def __init__(self, step):
+        super().__init__()
+        self._step = step
+
+    def begin(self, work, fingerprint, lease):
+        self._exit_at("begin")
+        return super().begin(work, fingerprint, lease)
+
+    def finish(self, work, fence, reply):
+        self._exit_at("finish")
+        return super().finish(work, fence, reply)
+
+    def _exit_at(self, step):
+        if self._step == step:
+            self._step = None
+            raise SystemExit
+
+
+@pytest.mark.parametrize(("step", "then"), [("begin", None), ("finish", Code.UNAVAILABLE)])
+def test_nobody_joins_work_at_which_the_store_gave_up(desk, impl, pay, step, then):
+    bank = desk(impl, idempotency=ExitingStore(step))
+    first, second = bank.ask(pay()), bank.ask(pay(call=b"b"))
+
+    assert (first.code, second.code, impl.paid) == (Code.INTERNAL, then, [5])
+
+
 class Accounts(Protocol):
     @method(delivery="effectively_once")
     def add(self, amount: int) -> int: ...
@@ -250,7 +293,7 @@ class AccountsImpl(Accounts):
     """Keeps its own table in the database that holds the replies."""
 
     def __init__(self, path):
-        self.path, self.fails = path, False
+        self.path, self.error = path, None
 
     def add(self, amount: int) -> int:
         connection = sqlite3.connect(self.path)
@@ -259,25 +302,41 @@ class AccountsImpl(Accounts):
                 connection.execute("CREATE TABLE IF NOT EXISTS entries (amount)")
                 connection.execute("INSERT INTO entries VALUES (?)", (amount,))
                 rpc.current_call().complete_in(connection, amount)
-            if self.fails:
-                raise RuntimeError("after the commit")
+            if self.error is not None:
+                raise self.error
             return amount
         finally:
             connection.close()
 
 
+class SlowAccountsImpl(AccountsImpl):
+    """Comes to no end once it has committed."""
+
+    async def add(self, amount: int) -> int:
+        super().add(amount)
+        return await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        (AccountsImpl, RuntimeError("after the commit")),
+        (AccountsImpl, rpc.Unavailable(message="the mail server is away")),
+        (SlowAccountsImpl, None),
+    ],
+)
 def test_a_reply_that_is_kept_in_the_transaction_is_the_one_that_all_get(
-    desk, request_of, tmp_path, clock
+    desk, request_of, tmp_path, kind, error
 ):
     path = tmp_path / "app.db"
-    impl = AccountsImpl(path)
-    impl.fails = True
-    with SqliteStore(path, clock=clock) as store:
+    impl = kind(path)
+    impl.error = error
+    with SqliteStore(path) as store:
         accounts = desk(impl, idempotency=store)
         bodies = [
             accounts.ask(
                 request_of(b'{"amount":7}', call=call, method=b"Accounts.add",
-                           rpc_idempotency_key=b"k")
+                           rpc_idempotency_key=b"k", timeout=b"50")
             ).body
             for call in (b"a", b"b")
         ]  # fmt: skip
@@ -376,6 +435,39 @@ def test_a_second_call_of_one_key_gets_the_reply_of_the_first_and_holds_no_worke
 
         assert phone.replies(3) == {b"a": b"1", b"b": b"1", b"c": b"1"}
         assert slow.runs == 2
+
+
+class StuckImpl(Slow):
+    """Comes to no end the first time."""
+
+    def __init__(self):
+        self.started, self.runs = threading.Event(), 0
+
+    async def work(self, number: int) -> int:
+        self.runs += 1
+        if self.runs == 1:
+            self.started.set()
+            await asyncio.Event().wait()
+        return number
+
+
+@pytest.mark.parametrize(
+    ("end", "timeout"), [("DEADLINE_EXCEEDED", b"50"), ("CANCELLED", b"60000")]
+)
+def test_a_handler_that_was_cut_off_runs_again_for_who_repeats_its_key(
+    phone, patience, clock, end, timeout
+):
+    impl = StuckImpl()
+    with Server(impl, transport=phone.transport, clock=clock):
+        phone.ask(b"a", b"one", timeout=timeout)
+        assert impl.started.wait(patience)
+        if end == "CANCELLED":
+            phone.put(cancel_message(b"a", "Slow.work", "me", None))
+        stopped = phone.replies(1)
+        phone.ask(b"b", b"one")
+
+        assert end.encode() in stopped[b"a"]
+        assert phone.replies(1) == {b"b": b"1"}
 
 
 @pytest.mark.parametrize("gives_up", [b"a", b"b"])
