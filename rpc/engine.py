@@ -130,10 +130,15 @@ class Engine:
             self._run(job)
 
     def _stop(self, job: Job) -> None:
-        """Cancel the task of a call that nobody waits for; a thread is told by `cancelled`."""
+        """Cancel the task of a call that nobody waits for; a thread is told by `cancelled`.
+
+        One that has not begun has freed its place: kept here, nothing would bound how many wait.
+        """
         task = job.task
-        if task is not None and self._loop is not None:
-            self._loop.call(task.cancel)
+        if job.plan.handler.is_async and self._loop is not None:
+            self._loop.discard(job) if task is None else self._loop.call(task.cancel)
+        elif self._workers is not None:
+            self._workers.discard(job)
 
     def _work(self, job: Job, batch: Batch) -> float:
         """Run a job; return how long its handler took, with what is around it.

@@ -1,6 +1,8 @@
 """Where `async def` handlers run: one event loop on a thread of its own."""
 
 import asyncio
+import contextlib
+import contextvars
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -17,6 +19,8 @@ _log = get_logger("rpc.server")
 
 class EventLoop(Generic[T]):
     """One asyncio loop on a daemon thread named `rpc-loop`. `do` must not raise.
+
+    Each task begins with no context variable set, whoever submits it.
 
     What leaves the loop, as `SystemExit` in a task of a handler's does, is logged; it goes on.
     """
@@ -36,7 +40,13 @@ class EventLoop(Generic[T]):
         self._starting.extend(tasks)
         if not self._scheduled:
             self._scheduled = True
-            self._loop.call_soon_threadsafe(self._start)
+            # Tasks copy the context in which they are made; that of here may be a handler's.
+            self._loop.call_soon_threadsafe(self._start, context=contextvars.Context())
+
+    def discard(self, task: T) -> None:
+        """Forget `task`, unless it has begun."""
+        with contextlib.suppress(ValueError):
+            self._starting.remove(task)
 
     def call(self, function: Callable[[], object]) -> None:
         """Run `function` on the loop soon."""
@@ -61,8 +71,9 @@ class EventLoop(Generic[T]):
 
     def _start(self) -> None:
         self._scheduled = False  # before the first pop: what is added from here schedules again
-        while self._starting:
-            self._tasks.add(self._loop.create_task(self._hold(self._starting.popleft())))
+        with contextlib.suppress(IndexError):  # the last one may be discarded at any moment
+            while self._starting:
+                self._tasks.add(self._loop.create_task(self._hold(self._starting.popleft())))
 
     async def _hold(self, task: T) -> None:
         """Do one; cheaper than a callback at its end, for which the loop would take a turn more."""

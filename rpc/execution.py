@@ -31,6 +31,7 @@ RUN, SHED, EXPIRED = Verdict.RUN, Verdict.SHED, Verdict.EXPIRED
 WAITING, COMMITTING, QUEUED = Phase.WAITING, Phase.COMMITTING, Phase.QUEUED
 RUNNING, JOINED, OVER = Phase.RUNNING, Phase.JOINED, Phase.OVER
 
+_LOOK = 0.1  # seconds between two looks at all that waits
 
 Aged = tuple[Job, float]
 """A job, and for how many seconds its caller has been waiting."""
@@ -59,7 +60,7 @@ class Execution:
         self._lock = threading.Lock()
         self._room = Room(self._lock, admission, limits, overload, clock)
         self._turns: Turns[Job] = Turns()
-        self._suspects: list[Job] = []
+        self._looked = clock()
         self._refused = settlement.refused
 
     # -- the beginning -------------------------------------------------------------------------
@@ -111,8 +112,6 @@ class Execution:
 
     def _enter(self, job: Job, now: float) -> list[Job]:
         self._settlement.opened()
-        if job.alone:
-            self._suspects.append(job)
         return self._queue(self._turns.enter(job, job.turns, alone=job.alone), now)
 
     def _queue(self, ready: list[Job], now: float) -> list[Job]:
@@ -256,8 +255,7 @@ class Execution:
             job = self._admission.running(key)
             if job is None:
                 return
-            runs = job.phase in {RUNNING, COMMITTING}
-            if not runs:
+            if job.phase not in {RUNNING, COMMITTING}:
                 refusal = detached(job) if job.phase is JOINED else given_up(job.method)
                 ready = self._end(job, self._clock())
             elif not job.joined:  # else others wait for the same work
@@ -265,20 +263,23 @@ class Execution:
         if refusal is not None:
             tell_caller(self._settlement, job, refusal)
             self._launch(ready)
-        elif job.context.cancelled:
+        if refusal is not None or job.context.cancelled:
             self._stop(job)
 
-    def give_up_suspects(self) -> None:
-        """End those whose deadline passed while they waited until nothing else ran."""
-        if not self._suspects:
+    def give_up_late(self) -> None:
+        """End those whose deadline passed while they waited for their turn.
+
+        Behind one that hangs it never comes, and each of them would keep its place from others.
+        """
+        if not self._turns.any_waiting or (now := self._clock()) - self._looked < _LOOK:
             return
+        self._looked = now
         with self._lock:
-            now = self._clock()
-            late = [job for job in self._suspects if job.is_late]
+            late = [job for job in self._turns.waiting() if job.context.deadline <= now]
             ready = [other for job in late for other in self._end(job, now)]
         for job in late:
             tell_caller(self._settlement, job, overdue(job.method))
-        self._launch(ready)
+        self._launch([job for job in ready if job.phase is not OVER])  # some were late themselves
 
     def _end(self, job: Job, now: float) -> list[Job]:
         """Move `job`, which is not run, to its end from whichever phase; return what may run."""
@@ -291,8 +292,6 @@ class Execution:
         if before is QUEUED:
             self._overload.withdrawn(now)
         self._room.leave(job)
-        if job.alone:
-            self._suspects.remove(job)
         if before is JOINED:
             return []
         waited = before is WAITING

@@ -59,7 +59,7 @@ class Intake:
 
     def take(self, deliveries: Sequence[Delivery]) -> None:
         """Deal with messages, in their order. Never raises for anything that stands in them."""
-        self._execution.give_up_suspects()
+        self._execution.give_up_late()
         self._settlement.await_refusals(self._stopping)
         jobs: deque[Aged] = deque()
         for delivery in deliveries:

@@ -22,7 +22,7 @@ class Phase(enum.Enum):
 
              ┌─> COMMITTING ─┐
     WAITING ─┴───────────────┴─> QUEUED ──> RUNNING ──> OVER
-       └────────── cancelled ──────┴─────────────────────^
+       └────────── given up ───────┴─────────────────────^
     """
 
     WAITING = "waiting"
@@ -77,7 +77,7 @@ class Job(msgspec.Struct, eq=False):
     started: bool = False
     """Whether the handler was called."""
     invites_retry: bool = False
-    """Whether the reply asks to try again, so that the next attempt must run."""
+    """Whether the reply asks to try again, or the work was cut off: the next attempt must run."""
     task: asyncio.Task[None] | None = None
     """The task that runs an `async def` handler."""
     too_large: bool = False
@@ -113,11 +113,6 @@ class Job(msgspec.Struct, eq=False):
             return False
         self.deliveries = [each for each in self.deliveries if not each.give_back()]
         return not self.deliveries
-
-    @property
-    def is_late(self) -> bool:
-        """Whether its deadline passed while it waited for its turn."""
-        return self.phase is Phase.WAITING and self.context.remaining <= 0
 
     def log_fields(self) -> dict[str, object]:
         """Return what every log line about this call says."""

@@ -6,7 +6,7 @@ what is admitted.
 """
 
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 __all__ = ["Lanes"]
@@ -59,6 +59,11 @@ class Lanes(Generic[J]):
         """Return what waits for `lane`, the next first."""
         found = self._lanes.get(lane)
         return () if found is None else tuple(found.waiting)
+
+    def all_waiting(self) -> Iterator[J]:
+        """Yield what waits for any lane, of each the next first."""
+        for lane in self._lanes.values():
+            yield from lane.waiting
 
     def withdraw(self, lane: Hashable, job: J) -> bool:
         """Take `job` out of those that wait for `lane`; return whether it was among them."""

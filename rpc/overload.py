@@ -16,6 +16,7 @@ _STRETCH = 0.25  # seconds over which a rate is measured
 _SAMPLES = 8  # calls below which a rate says nothing
 _WEIGHT = 0.3  # of a new measurement
 _STALE = 1.0  # seconds without a queue after which the rate is forgotten
+_UNPROVEN = 5.0  # seconds without a measurement: with a low rate too few are let in for another
 _SHARE = 0.8  # of the time left may be spent on waiting; the rest is for the way back
 
 
@@ -32,10 +33,11 @@ class Overload:
         self._service = 0.0
         """Seconds that a call takes, from its start."""
         self._since = 0.0
-        """When the stretch began in which there was always something waiting."""
+        """When the stretch began; the time in which nothing waited is left out."""
         self._done = 0
         """What has ended in it."""
         self._emptied = 0.0
+        self._measured = 0.0
 
     def patience(self, now: float) -> float:
         """Return the seconds that a request without room may wait for it; 0: refuse it."""
@@ -51,9 +53,11 @@ class Overload:
     def queued(self, now: float) -> None:
         """Note that one more waits for a worker."""
         if self._queued == 0:
-            self._since, self._done = now, 0
-            if now - self._emptied > _STALE:
+            if now - self._emptied > _STALE or now - self._measured > _UNPROVEN:
                 self._rate = None
+                self._since, self._done = now, 0
+            else:
+                self._since += now - self._emptied
         self._queued += 1
 
     def withdrawn(self, now: float) -> None:
@@ -66,6 +70,7 @@ class Overload:
         if self._done >= _SAMPLES and elapsed * (self._rate or 0.0) < self._done:
             # Faster than it was thought: short stretches are never measured to their end.
             self._rate = self._done / elapsed if elapsed else None
+            self._since, self._done, self._measured = now, 0, now
 
     def ended(self, took: float, now: float) -> None:
         """Note that one has ended, `took` seconds after its start."""
@@ -78,7 +83,7 @@ class Overload:
             rate = self._done / elapsed
             before = rate if self._rate is None else self._rate
             self._rate = before + (rate - before) * _WEIGHT
-            self._since, self._done = now, 0
+            self._since, self._done, self._measured = now, 0, now
 
     def wait(self) -> float:
         """Return the seconds until a request that comes now would get a worker; 0: unknown."""

@@ -53,6 +53,15 @@ class Turns(Generic[J]):
         """How many have been let through and not ended."""
         return self._going
 
+    @property
+    def any_waiting(self) -> bool:
+        """Whether something may be waiting; False is certain, and costs next to nothing."""
+        return bool(self._stages or self._held)
+
+    def waiting(self) -> list[J]:
+        """Return what was not let through, of each lane the next first."""
+        return [*self._lanes.all_waiting(), *self._lonely, *self._held]
+
     def enter(self, job: J, lanes: Sequence[Turn], *, alone: bool = False) -> list[J]:
         """Queue `job`; return what may run now, which is this job or nothing."""
         if lanes or alone:

@@ -4,6 +4,8 @@ Whoever has received runs what came, while another one receives: a request is ha
 thread, which would cost more than most handlers do (Schmidt and others: "Leader/Followers", 2000).
 """
 
+import contextlib
+import math
 import threading
 import time
 from collections import deque
@@ -78,8 +80,8 @@ class Workers(Generic[T]):
         """Seconds that a task takes, of the last hundred or so."""
         self._batch = Batch()
         """Of the thread that began last to do tasks: that one alone holds back what it sends."""
-        self._batches: set[Batch] = set()
-        """Of the threads that do tasks: whoever stands by lets them go in time."""
+        self._batches: dict[Batch, float] = {}
+        """Of the threads that do tasks, and when each took its last: others let them go in time."""
         self._took_at = 0.0
         """When the last task was taken."""
         self._threads: list[threading.Thread] = []
@@ -109,6 +111,11 @@ class Workers(Generic[T]):
         if self._standing_by and self._brisk and (own or len(self._seats) < self._count):
             return  # a thread that is at work looks for more when it is done
         self._wake_one(urgent=not own)
+
+    def discard(self, task: T) -> None:
+        """Forget `task`, unless a thread has taken it."""
+        with contextlib.suppress(ValueError):
+            self._tasks.remove(task)
 
     def close(self, timeout: float) -> None:
         """Stop the threads that are idle, and wait `timeout` seconds for the others.
@@ -154,23 +161,22 @@ class Workers(Generic[T]):
         except IndexError:
             return False  # another thread was faster
         batch, since, done = Batch(), 0.0, 0
-        self._batches.add(batch)
         self._batch = batch
         try:
-            if len(self._batches) > 1:
-                self._let_go()  # who holds back may be stuck, and is not looked after from here on
             while self._tasks:
                 try:
                     task = self._tasks.popleft()
                 except IndexError:
                     break
-                self._took_at = now = time.perf_counter()
+                self._took_at = self._batches[batch] = now = time.perf_counter()
                 alone = self._batch is batch and self._standing_by and self._brisk
                 if not alone and (self._tasks or self._deserted):
                     self._wake_one()
                 if not alone or done == _TOGETHER or now - since > _PATIENCE:
                     batch.let_go()
                     since, done = now, 0
+                    if len(self._batches) > 1:
+                        self._let_go(now - _PATIENCE)  # of whom nobody who stands by sees it
                 took = self._do(task, batch)
                 done += 1
                 del task  # who is idle must not keep the last request alive
@@ -179,7 +185,7 @@ class Workers(Generic[T]):
             try:
                 batch.let_go()
             finally:
-                self._batches.discard(batch)
+                self._batches.pop(batch, None)
                 self._seats.append(None)
         return True
 
@@ -231,10 +237,11 @@ class Workers(Generic[T]):
             if woken and self._roused():
                 return
 
-    def _let_go(self) -> None:
-        """Do what any thread holds back; some may be stuck."""
-        for batch in self._batches.copy():
-            batch.let_go()
+    def _let_go(self, before: float = math.inf) -> None:
+        """Do what those threads hold back that took their last task `before`: they may be stuck."""
+        for batch, took_at in self._batches.copy().items():
+            if took_at < before:
+                batch.let_go()
 
     def _withdraw(self, gate: threading.Lock) -> bool:
         """Be idle no more; False where another thread is waking, or has woken, this one."""

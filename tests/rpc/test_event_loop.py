@@ -1,6 +1,7 @@
 """Where `async def` handlers run: one loop on a thread of its own."""
 
 import asyncio
+import contextvars
 import threading
 
 import pytest
@@ -37,6 +38,46 @@ def test_coroutines_of_many_threads_run_on_one_loop(loop, patience, run_together
         assert ran.acquire(timeout=patience)
 
     assert names == {"rpc-loop"}
+
+
+tenant = contextvars.ContextVar("tenant", default="nobody")
+
+
+def test_what_a_task_sets_in_its_context_is_not_seen_by_one_that_it_submits(loop, patience):
+    seen, ran = [], threading.Event()
+
+    async def following():
+        seen.append(tenant.get())
+        ran.set()
+
+    async def task():
+        tenant.set("ada")
+        loop.submit(following)
+
+    loop.submit(task)
+
+    assert ran.wait(patience)
+    assert seen == ["nobody"]
+
+
+def test_what_is_discarded_before_it_begins_does_not_run(loop, patience):
+    blocked, go, ran = threading.Event(), threading.Event(), threading.Event()
+    loop.call(lambda: (blocked.set(), go.wait(patience)))
+    assert blocked.wait(patience)
+
+    async def unwanted():
+        raise AssertionError("it is discarded")
+
+    async def task():
+        ran.set()
+
+    loop.submit(unwanted, task)
+    loop.discard(unwanted)
+    loop.discard(unwanted)
+    assert list(loop._starting) == [task]
+    go.set()
+
+    assert ran.wait(patience)
 
 
 def test_closing_the_loop_cancels_what_runs(patience):

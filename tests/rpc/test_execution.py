@@ -12,6 +12,7 @@ from rpc.reply import decode_reply
 from rpc.request import cancel_message
 from rpc.server import Server
 from transports.base import Address, Delivery, Receipt, Unshared
+from transports.memory import MemoryTransport
 
 
 class Slow(Protocol):
@@ -20,6 +21,9 @@ class Slow(Protocol):
 
     @method(key="key")
     def keyed(self, key: str) -> str: ...
+
+    @method
+    async def hold(self) -> str: ...
 
 
 class SlowImpl(Slow):
@@ -37,6 +41,9 @@ class SlowImpl(Slow):
 
     def keyed(self, key: str) -> str:
         return self.wait()
+
+    async def hold(self) -> str:
+        return self.wait()  # which holds up the loop
 
 
 class Phone:
@@ -78,6 +85,13 @@ def phone(memory_url, request_of, patience):
         yield Phone(transport, request_of, patience)
 
 
+@pytest.fixture
+def clocked(memory_url, request_of, clock, patience):
+    """A phone whose time is the test's."""
+    with MemoryTransport(memory_url, clock=clock, partitions=1) as transport:
+        yield Phone(transport, request_of, patience)
+
+
 def error(body):
     return JSON.decoder(ErrorBody)(body)
 
@@ -102,7 +116,9 @@ def test_beyond_its_limit_a_method_is_refused_and_others_are_not(slow, phone, pa
 
 
 def test_limits_for_what_is_not_served_are_refused(slow):
-    with pytest.raises(ValueError, match=r"limits for Slow.walk.*there is Slow.keyed, Slow.wait"):
+    with pytest.raises(
+        ValueError, match=r"limits for Slow.walk.*there is Slow.hold, Slow.keyed, Slow.wait"
+    ):
         Server(slow, limits={"Slow.walk": rpc.Limit(running=1)})
 
 
@@ -135,6 +151,51 @@ def test_a_cancelled_call_that_waits_ends_at_once_and_makes_room(slow, phone, pa
     assert error(cancelled[b"b"]).code == "CANCELLED"
     assert error(cancelled[b"b"]).certainty == "NOT_EXECUTED"
     assert (done, left) == ({b"a": b'"done"', b"c": b'"done"'}, 0)
+
+
+def test_those_behind_one_that_hangs_end_at_their_deadline_and_make_room(
+    slow, clocked, clock, patience, await_true
+):
+    with Server(slow, transport=clocked.transport, clock=clock, max_in_flight=4) as server:
+        clocked.put(clocked.request(b"a", b"Slow.keyed", b"k"))
+        assert slow.started.acquire(timeout=patience)
+        for call, timeout in ((b"b", b"1000"), (b"c", b"60000"), (b"d", b"1000")):
+            clocked.put(clocked.request(call, b"Slow.keyed", b"k", timeout))
+        await_true(lambda: server.in_flight == 4)
+        clock.advance(1.0)
+        late = clocked.replies(2)
+        clocked.put(clocked.request(b"e", b"Slow.keyed", b"other"))
+        clocked.put(clocked.request(b"f", b"Slow.keyed", b"k"))
+        assert slow.started.acquire(timeout=patience), "there is no room for another key"
+        for _ in range(4):
+            slow.go.release()
+        done = clocked.replies(4)
+
+    assert sorted(late) == [b"b", b"d"]
+    assert {error(body).code for body in late.values()} == {"DEADLINE_EXCEEDED"}
+    assert {error(body).certainty for body in late.values()} == {"NOT_EXECUTED"}
+    assert done == dict.fromkeys((b"a", b"c", b"e", b"f"), b'"done"')
+    assert [call for call in done if call != b"e"] == [b"a", b"c", b"f"]
+
+
+@pytest.mark.parametrize("name", [b"Slow.wait", b"Slow.hold"])
+def test_nothing_is_kept_of_calls_that_are_cancelled_before_they_begin(
+    slow, phone, patience, await_true, name
+):
+    with Server(slow, transport=phone.transport, workers=1) as server:
+        phone.put(phone.request(b"a", name))
+        assert slow.started.acquire(timeout=patience)
+        for call in (b"b", b"c"):
+            phone.put(phone.request(call, name))
+            phone.cancel(call)
+        cancelled = phone.replies(2)
+        engine = server._engine
+        await_true(lambda: not engine._workers._tasks and not engine._loop._starting)
+        slow.go.release()
+        done = phone.replies(1)
+
+    assert {error(body).code for body in cancelled.values()} == {"CANCELLED"}
+    assert done == {b"a": b'"done"'}
 
 
 def suspect(phone, call, timeout=b"60000", number=0):

@@ -1,12 +1,14 @@
 """Keys: what has one runs one at a time, in the order in which it came."""
 
+import asyncio
+import contextvars
 import threading
 from typing import Protocol
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rpc import method
+from rpc import Channel, Server, Stub, method
 from rpc.lanes import Lanes
 from rpc.testing import in_memory
 
@@ -36,6 +38,14 @@ def test_a_lane_runs_one_job_at_a_time_and_in_order(steps):
             : sum(name == lane for name, _ in began)
         ]
     assert len(lanes) == len(running)
+
+
+def test_what_waits_is_told_of_each_lane_the_next_first():
+    lanes = Lanes()
+    for lane, job in (("k", "a"), ("l", "b"), ("k", "c"), ("l", "d"), ("k", "e"), ("m", "f")):
+        lanes.enter(lane, job)
+
+    assert list(lanes.all_waiting()) == ["c", "e", "d"]
 
 
 class Accounts(Protocol):
@@ -83,6 +93,38 @@ def test_a_key_that_the_caller_chooses_is_for_order_also_where_another_one_names
         ]
 
         assert calls[-1].result(10) == list(range(50))
+
+
+class Tenants(Protocol):
+    @method(key="key")
+    async def enter(self, key: str, name: str) -> str: ...
+
+
+tenant = contextvars.ContextVar("tenant", default="nobody")
+
+
+class TenantsImpl(Tenants):
+    def __init__(self) -> None:
+        self.go = threading.Event()
+
+    async def enter(self, key: str, name: str) -> str:
+        before = tenant.get()
+        tenant.set(name)
+        await asyncio.to_thread(self.go.wait, 10)
+        return before
+
+
+def test_a_call_does_not_see_the_context_variables_of_the_one_whose_end_lets_it_in(
+    memory_url, await_true
+):
+    impl = TenantsImpl()
+    with Server(impl, transport=memory_url) as server, Channel(memory_url) as channel:
+        client = Stub(Tenants, channel=channel)
+        calls = [client.enter.future("k", name) for name in ("ada", "grace")]
+        await_true(lambda: server.in_flight == 2)
+        impl.go.set()
+
+        assert [call.result(10) for call in calls] == ["nobody", "nobody"]
 
 
 class Pairs(Protocol):

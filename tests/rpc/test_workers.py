@@ -128,6 +128,21 @@ def test_a_task_that_raises_costs_neither_a_thread_nor_what_was_to_be_sent(worke
     assert isinstance(logs[0]["exc_info"], SystemExit)
 
 
+def test_what_is_discarded_before_a_thread_takes_it_is_not_done(workers_of, patience):
+    workers, began, go = workers_of(1), threading.Event(), threading.Event()
+    ran, done = [], threading.Event()
+    unwanted = lambda: ran.append(1)  # noqa: E731 - a task is told from others by what it is
+    workers.submit(lambda: (began.set(), go.wait(patience)))
+    assert began.wait(patience)
+    workers.submit(unwanted, done.set)
+    workers.discard(unwanted)
+    workers.discard(unwanted)
+    go.set()
+
+    assert done.wait(patience)
+    assert ran == []
+
+
 def test_closing_waits_for_what_was_submitted(patience):
     workers, ran = Workers(1, call), []
     for number in range(100):
