@@ -20,6 +20,7 @@ _MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI", "OAUTHBEARER
 _CLIENTS = ("kafka-python", "confluent")
 _PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _CHOICES: Mapping[str, tuple[str, ...]] = {
+    "sasl_mechanism": _MECHANISMS,
     "compression_type": ("none", "gzip", "snappy", "lz4", "zstd"),
     "isolation_level": ("read_uncommitted", "read_committed"),
 }
@@ -108,8 +109,8 @@ class KafkaConfig:
                 "it names a topic"
             )
         _check_times(self)
-        _check_security(self.driver)
         _check_choices(self.driver)
+        _check_security(self.driver)
         _check_client(self)
 
     @classmethod
@@ -227,8 +228,7 @@ def _check_times(config: KafkaConfig) -> None:
 
 
 def _check_client(config: KafkaConfig) -> None:
-    if config.client not in _CLIENTS:
-        raise ConfigurationError(f"client must be one of {', '.join(_CLIENTS)}")
+    _check_choice("client", config.client, _CLIENTS)
     if config.client == "confluent":
         translated(config.driver)
         if find_spec("confluent_kafka") is None:
@@ -252,19 +252,21 @@ def _check_codec(codec: object) -> None:
         )
 
 
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigurationError(f"{name} must be one of {', '.join(choices)}")
+
+
 def _check_choices(driver: Mapping[str, object]) -> None:
     for name, choices in _CHOICES.items():
-        if driver.get(name) not in (None, *choices):
-            raise ConfigurationError(f"{name} must be one of {', '.join(choices)}")
+        if driver.get(name) is not None:
+            _check_choice(name, driver[name], choices)
 
 
 def _check_security(driver: Mapping[str, object]) -> None:
     protocol = driver.get("security_protocol", "PLAINTEXT")
     mechanism = driver.get("sasl_mechanism")
-    if protocol not in _PROTOCOLS:
-        raise ConfigurationError(f"security_protocol must be one of {', '.join(_PROTOCOLS)}")
-    if mechanism is not None and mechanism not in _MECHANISMS:
-        raise ConfigurationError(f"sasl_mechanism must be one of {', '.join(_MECHANISMS)}")
+    _check_choice("security_protocol", protocol, _PROTOCOLS)
     sasl = str(protocol).startswith("SASL_")
     if sasl and mechanism is None:
         raise ConfigurationError(f"security_protocol={protocol} needs sasl_mechanism")
