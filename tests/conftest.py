@@ -3,8 +3,10 @@
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
+import textwrap
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -89,3 +91,24 @@ def open_admin() -> Callable[..., "closing[KafkaAdminClient]"]:
 def topic_prefix() -> str:
     """A start for topic names and groups that no other test has."""
     return f"test-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(scope="session")
+def run_script() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a script in a process of its own that finds what this one does, and return its end.
+
+    `forks`: without the warning that later Pythons have for whoever forks with threads.
+    """
+
+    def run(script: str, *arguments: str, forks: bool = False) -> subprocess.CompletedProcess[str]:
+        quiet = ["-W", "ignore::DeprecationWarning"] if forks else []
+        return subprocess.run(
+            [sys.executable, *quiet, "-c", textwrap.dedent(script), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        )
+
+    return run

@@ -1,6 +1,3 @@
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -57,24 +54,20 @@ def test_a_temporary_folder_that_cannot_be_made_is_told(tmp_path, monkeypatch):
         temporary_folder()
 
 
-def test_a_temporary_folder_outlives_a_forked_child_and_not_its_owner():
+def test_a_temporary_folder_outlives_a_forked_child_and_not_its_owner(run_script):
     program = """
-import os, sys
-from transports.kafka.broker.folder import temporary_folder
-folder = temporary_folder()
-if os.fork() == 0:
-    sys.exit()
-os.wait()
-print(folder.name, os.path.isdir(folder.name))
-"""
-    ran = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-    )
+    import os, sys
+    from transports.kafka.broker.folder import temporary_folder
+
+    folder = temporary_folder()
+    if os.fork() == 0:
+        sys.exit()
+    os.wait()
+    print(folder.name, os.path.isdir(folder.name))
+    """
+    ran = run_script(program, forks=True)
     name, there = ran.stdout.split()
 
+    assert ran.returncode == 0
     assert there == "True"
     assert not Path(name).exists()

@@ -1,9 +1,5 @@
 """Opening and closing: who waits how long, who is told what, and what is left behind."""
 
-import os
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 from typing import Protocol
@@ -477,8 +473,8 @@ FORK = """
     print("child", os.waitstatus_to_exitcode(status))
 """
 
-SIBLINGS = """
-    import os
+ECHO = """
+    import os, threading
     from typing import Protocol
     import rpc
 
@@ -489,7 +485,9 @@ SIBLINGS = """
     class EchoImpl(Echo):
         def say(self, text: str) -> str:
             return text
+"""
 
+SIBLINGS = """
     channel = rpc.Channel("memory://siblings")  # a module's, say, as a pre-forking server loads it
     client = rpc.Stub(Echo, channel=channel)
     for _ in range(2):
@@ -504,20 +502,7 @@ SIBLINGS = """
     print(channel.instance)
 """
 
-
 OPENING = """
-    import os, threading
-    from typing import Protocol
-    import rpc
-
-    class Echo(Protocol):
-        @rpc.method
-        def say(self, text: str) -> str: ...
-
-    class EchoImpl(Echo):
-        def say(self, text: str) -> str:
-            return text
-
     os.environ["RPC_TRANSPORT"] = "memory://parent"
     channel = rpc.Channel()
     start = threading.Thread.start
@@ -538,29 +523,28 @@ OPENING = """
 """
 
 
-def run_script(text):
-    run = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(text)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-    )
-    assert run.stderr == ""
-    return run.stdout
+@pytest.fixture
+def forked(run_script):
+    """Return what a script prints that forks; it may complain of nothing."""
+
+    def run(script):
+        ran = run_script(script, forks=True)
+        assert ran.stderr == ""
+        return ran.stdout
+
+    return run
 
 
-def test_after_a_fork_the_child_is_told_and_the_parent_goes_on():
-    assert run_script(FORK) == "child 0\n"
+def test_after_a_fork_the_child_is_told_and_the_parent_goes_on(forked):
+    assert forked(FORK) == "child 0\n"
 
 
-def test_a_child_forked_while_a_channel_opens_opens_it_anew():
-    assert run_script(OPENING) == "child\nparent\n"
+def test_a_child_forked_while_a_channel_opens_opens_it_anew(forked):
+    assert forked(ECHO + OPENING) == "child\nparent\n"
 
 
-def test_children_that_open_a_channel_of_their_parents_have_ids_of_their_own():
+def test_children_that_open_a_channel_of_their_parents_have_ids_of_their_own(forked):
     """Servers take what bears the same ids for the same call, and give one the other's reply."""
-    ids = run_script(SIBLINGS).split()
+    ids = forked(ECHO + SIBLINGS).split()
 
     assert len(ids) == len(set(ids)) == 5

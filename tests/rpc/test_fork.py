@@ -1,10 +1,5 @@
 """After a fork: what was open is refused at once, what is shared by default is opened anew."""
 
-import os
-import subprocess
-import sys
-import textwrap
-
 import pytest
 
 FORKED = """
@@ -109,20 +104,7 @@ server.stop()
 
 
 @pytest.mark.parametrize("how", ENDS)
-def test_a_child_opens_its_own_channel_and_leaves_its_parents_server_alone(how):
-    ran = subprocess.run(
-        [
-            sys.executable,
-            "-W",
-            "ignore::DeprecationWarning",
-            "-c",
-            textwrap.dedent(FORKED + ENDS[how] + AFTER),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-    )
+def test_a_child_opens_its_own_channel_and_leaves_its_parents_server_alone(how, run_script):
+    ran = run_script(FORKED + ENDS[how] + AFTER, forks=True)
 
     assert (ran.stdout.splitlines(), ran.stderr) == (PRINTED, "")

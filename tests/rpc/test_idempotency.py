@@ -179,12 +179,8 @@ FORKED = """
 """
 
 
-def test_a_forked_child_does_nothing_to_the_store_of_its_parent(tmp_path):
-    ran = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(FORKED),
-         str(tmp_path / "work.db")],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+def test_a_forked_child_does_nothing_to_the_store_of_its_parent(tmp_path, run_script):
+    ran = run_script(FORKED, str(tmp_path / "work.db"), forks=True)
     refused = "the store was made before a fork; make another in the child"
 
     assert ran.stderr == ""

@@ -1,10 +1,6 @@
 """What is logged: events with fields, never a payload; and nothing unless it is asked for."""
 
 import contextlib
-import os
-import subprocess
-import sys
-import textwrap
 from typing import Protocol
 
 import pytest
@@ -193,26 +189,14 @@ CONFIGURED = """
 """
 
 
-def run(script):
-    path = os.pathsep.join(part for part in sys.path if part)
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={**os.environ, "PYTHONPATH": path},
-    )
-
-
-def test_nothing_is_configured_or_printed_unless_the_application_does():
-    silent = run(SILENT)
+def test_nothing_is_configured_or_printed_unless_the_application_does(run_script):
+    silent = run_script(SILENT)
 
     assert (silent.returncode, silent.stdout, silent.stderr) == (0, "", "")
 
 
-def test_the_standard_logging_gets_the_lines_once_it_is_configured():
-    spoken = run(CONFIGURED + SILENT.replace("logging.getLogger().handlers == []", "True"))
+def test_the_standard_logging_gets_the_lines_once_it_is_configured(run_script):
+    spoken = run_script(CONFIGURED + SILENT.replace("logging.getLogger().handlers == []", "True"))
 
     assert "INFO rpc.server event=server.started" in spoken.stderr
     assert "ERROR rpc.server event=handler.failed" in spoken.stderr
